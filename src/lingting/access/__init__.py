@@ -1,0 +1,1 @@
+"""Tenants, apps, API keys, tokens, scopes, limits, usage."""

@@ -1,0 +1,1 @@
+"""One module per wire protocol: parse, call, render, nothing else."""

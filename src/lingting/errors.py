@@ -1,0 +1,55 @@
+"""The errors of the domain: raised once where the fact is known, turned into a protocol's answer in `api`."""
+
+from __future__ import annotations
+
+
+class LingtingError(Exception):
+    """Base of every error that a caller or an operator can act on; `str()` of it says what to do."""
+
+
+class SettingsError(LingtingError):
+    """A setting is unknown or invalid; the message names it."""
+
+
+class ModelError(LingtingError):
+    """A model is missing, damaged or cannot be installed; the message names the command that mends it."""
+
+
+class AudioError(LingtingError):
+    """The audio cannot be used; the message says why."""
+
+
+class EmptyAudio(AudioError):
+    """There are no samples at all."""
+
+
+class UndecodableAudio(AudioError):
+    """The bytes are not audio in any format that is understood."""
+
+
+class AudioTooLong(AudioError):
+    """The audio is longer than the limit.
+
+    Attributes:
+        limit_seconds: the limit that was passed.
+    """
+
+    def __init__(self, message: str, limit_seconds: float) -> None:
+        super().__init__(message)
+        self.limit_seconds = limit_seconds
+
+
+class Overloaded(LingtingError):
+    """New work is refused because the predicted wait is over the limit, or the server is draining.
+
+    Attributes:
+        retry_after: seconds after which trying again makes sense.
+    """
+
+    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class RecognitionFailed(LingtingError):
+    """The engine failed or timed out on audio that was accepted."""

@@ -1,0 +1,1 @@
+"""Catalogue of models, local store, verified installation."""

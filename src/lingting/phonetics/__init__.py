@@ -1,0 +1,1 @@
+"""Chinese by sound: words that sound alike, a small language model, hot words."""

@@ -1,0 +1,173 @@
+"""Every setting, once, with its documentation.
+
+A setting comes from the environment (`LINGTING_<NAME>`), else from a TOML file (`LINGTING_CONFIG`, else `lingting.toml`
+in the data folder), else from its default. Unknown names and invalid values stop the start.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import platformdirs
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from lingting.errors import SettingsError
+
+PREFIX = "LINGTING_"
+NOT_SETTINGS = {"LINGTING_CONFIG", "LINGTING_SPEECH_DIR"}
+
+Count = Annotated[int, Field(ge=1)]
+PositiveSeconds = Annotated[float, Field(gt=0)]
+
+
+def default_data_dir() -> Path:
+    """`data/` beside the checkout when running from one, else the user's data folder."""
+    checkout = Path(__file__).resolve().parents[2]
+    if (checkout / "pyproject.toml").is_file() and (checkout / "src" / "lingting").is_dir():
+        return checkout / "data"
+    return Path(platformdirs.user_data_dir("lingting", appauthor=False))
+
+
+class Settings(BaseSettings):
+    """All settings of the server and the command. Each field's description is its documentation."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    # -- where it listens ---------------------------------------------------------------------------------------------
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8300, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    tls_certificate: Path | None = Field(None, description="PEM file of the TLS certificate chain.")
+    tls_key: Path | None = Field(None, description="PEM file of the TLS private key.")
+
+    # -- where it keeps things ----------------------------------------------------------------------------------------
+    data_dir: Path = Field(
+        default_factory=default_data_dir, description="Folder of the database, the models and the sample recording."
+    )
+    database_url: str | None = Field(
+        None, description="SQLAlchemy URL of the database; SQLite under the data folder when unset."
+    )
+    limits_url: str = Field("memory://", description="Where rates are counted: memory:// or redis://host:port/db.")
+
+    # -- recognition --------------------------------------------------------------------------------------------------
+    model: str = Field("whisper-base", description="Name of the model that answers.")
+    compute_threads: int = Field(0, ge=0, description="Threads of the engine; 0 takes one per physical core.")
+    language: Literal["auto", "zh", "en"] = Field("auto", description="Language of all speech, or decide by utterance.")
+    script: Literal["simplified", "traditional", "as-is"] = Field(
+        "simplified", description="Chinese script of the text."
+    )
+    convert_numbers: bool = Field(False, description="Write spoken numbers, dates and money as digits.")
+    phonetics: Literal["on", "off"] = Field(
+        "on", description="Second pass over Chinese text by sound; off gives the engine's own characters."
+    )
+    language_model: Path | None = Field(None, description="KenLM file for the second pass; found by itself when unset.")
+    endpoint_silence_ms: int = Field(
+        600, ge=200, le=5000, description="Silence after which a live utterance is made final, in milliseconds."
+    )
+    max_utterance_seconds: float = Field(
+        20.0, ge=5, le=28, description="Longest live utterance; one that goes on is cut in its quietest place."
+    )
+
+    # -- limits -------------------------------------------------------------------------------------------------------
+    file_max_seconds: PositiveSeconds = Field(60.0, description="Longest audio of file_recognize, in seconds.")
+    flash_max_seconds: PositiveSeconds = Field(7200.0, description="Longest audio of flash, in seconds.")
+    flash_max_bytes: Count = Field(100_000_000, description="Largest body of flash, in bytes.")
+    stream_packet_max_bytes: Count = Field(
+        2_000_000, description="Largest body of one stream packet, in bytes of JSON."
+    )
+    stream_max_seconds: PositiveSeconds = Field(3600.0, description="Longest stream, in seconds of audio.")
+    stream_idle_seconds: PositiveSeconds = Field(60.0, description="A stream without a packet for this long ends.")
+    stream_window: Count = Field(32, description="How far ahead of the next expected packet a sequence_id may be.")
+    streams_per_tenant: Count = Field(20, description="Live streams at once for a tenant.")
+    file_requests_per_second: Count = Field(20, description="file_recognize requests per second for a tenant.")
+    flash_requests_per_second: Count = Field(20, description="Flash requests per second for a tenant.")
+    max_wait_seconds: PositiveSeconds = Field(
+        30.0, description="New one-shot work is refused when its predicted wait is longer than this."
+    )
+    request_timeout_seconds: PositiveSeconds = Field(
+        30.0, description="A sender that takes longer than this for its headers, or pauses this long in its body, is cut."
+    )
+    drain_seconds: PositiveSeconds = Field(30.0, description="How long a stop waits for what is in flight.")
+
+    # -- operations ---------------------------------------------------------------------------------------------------
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
+    log_format: Literal["text", "json"] = Field("text", description="Log lines for people or for machines.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _tls_needs_both(self) -> Settings:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            missing = "tls_key" if self.tls_key is None else "tls_certificate"
+            raise ValueError(f"{missing} is missing: TLS needs both tls_certificate and tls_key")
+        return self
+
+    @property
+    def tls(self) -> bool:
+        """Whether the server speaks TLS."""
+        return self.tls_certificate is not None
+
+    @property
+    def models_dir(self) -> Path:
+        """Where installed models lie, a folder each."""
+        return self.data_dir / "models"
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL in force."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'lingting.db'}"
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings from the environment and the TOML file; `overrides` stand below the environment.
+
+    Raises:
+        SettingsError: a name is unknown or a value invalid; the message names it and where it came from.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name not in known | NOT_SETTINGS:
+            raise SettingsError(f"unknown setting {name} in the environment{_suggestion(name, known)}")
+    path = os.environ.get("LINGTING_CONFIG")
+    data_dir = Path(os.environ.get("LINGTING_DATA_DIR") or overrides.get("data_dir") or default_data_dir())
+    file = Path(path) if path else data_dir / "lingting.toml"
+    values: dict[str, Any] = {}
+    if path or file.is_file():
+        try:
+            values = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"the settings file {file} cannot be read: {error}") from error
+        for name in values:
+            if name not in Settings.model_fields:
+                raise SettingsError(
+                    f"unknown setting {name} in {file}{_suggestion(name, set(Settings.model_fields))}"
+                )
+    try:
+        return Settings(**{**values, **overrides})
+    except ValidationError as error:
+        first = error.errors()[0]
+        if not first["loc"]:
+            raise SettingsError(f"invalid settings: {first['msg'].removeprefix('Value error, ')}") from None
+        name = str(first["loc"][0])
+        env = PREFIX + name.upper()
+        source = f"{env} in the environment" if env in os.environ else f"{name} in {file}" if name in values else name
+        raise SettingsError(f"invalid setting {source}: {first['msg']}, got {first['input']!r}") from None
+
+
+def _suggestion(name: str, known: set[str]) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    return f"; did you mean {close[0]}?" if close else "; `lingting settings` lists every setting"

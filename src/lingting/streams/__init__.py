@@ -1,0 +1,1 @@
+"""Numbered packets to live sessions: order, retries, expiry."""

@@ -1,0 +1,1 @@
+"""Text rules: script, spacing, punctuation, spoken numbers, sentence boundaries."""
