@@ -1,1 +1,6 @@
-"""Numbered packets to live sessions: order, retries, expiry."""
+"""Numbered packets in, text out: order, retries, expiry."""
+
+from lingting.streams.packets import Action, StreamPacket, StreamReply
+from lingting.streams.streams import Lease, LiveSession, Owner, Streams
+
+__all__ = ["Action", "Lease", "LiveSession", "Owner", "StreamPacket", "StreamReply", "Streams"]

@@ -1,0 +1,401 @@
+"""Live streams by tenant and name: packets in, text out, and every way a stream can end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+
+from lingting.errors import LingtingError, Overloaded, RecognitionFailed
+from lingting.recognition.types import SAMPLE_RATE, RecognitionOptions, Samples, Transcript
+from lingting.streams.errors import (
+    InvalidFirstNumber,
+    MissingPacket,
+    StreamAborted,
+    StreamAlreadyLive,
+    StreamTooLong,
+    UnknownStream,
+)
+from lingting.streams.packets import Action, StreamPacket, StreamReply
+from lingting.streams.sequence import Sequence
+
+BYTES_PER_SECOND = 2 * SAMPLE_RATE
+REMEMBERED_SECONDS = 60.0
+REMEMBERED_FINALS = 4096
+
+log = logging.getLogger(__name__)
+
+
+class Owner(Protocol):
+    """Whoever a stream belongs to."""
+
+    @property
+    def tenant_id(self) -> str: ...
+
+
+class Lease(Protocol):
+    """A tenant's place for one live stream."""
+
+    async def release(self) -> None:
+        """Free the place; it may be called more than once."""
+
+
+class LiveSession(Protocol):
+    """The recognition of one stream."""
+
+    @property
+    def text(self) -> str:
+        """What is known now: the confirmed part, then the current guess."""
+
+    def accept(self, samples: Samples) -> None:
+        """Take more audio; never blocks."""
+
+    async def finish(self) -> Transcript:
+        """The transcript of everything that was accepted."""
+
+    def abort(self) -> None:
+        """Drop everything."""
+
+
+OwnerT = TypeVar("OwnerT", bound=Owner)
+Key = tuple[str, str]
+
+
+@dataclass(slots=True)
+class _Stream:
+    """State of one live stream; only the event loop touches it."""
+
+    key: Key
+    session: LiveSession
+    lease: Lease
+    sequence: Sequence
+    last_seen: float
+    half_sample: bytes = b""
+    ending: asyncio.Task[None] | None = None
+    complete: asyncio.Event = field(default_factory=asyncio.Event)
+    outcome: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+@dataclass(frozen=True, slots=True)
+class _Final:
+    """How a stream ended, for a final packet that is sent again."""
+
+    sequence_id: int
+    digest: bytes
+    ended_at: float
+    text: str
+    error: LingtingError | None = None
+
+
+class Streams(Generic[OwnerT]):
+    """All live streams of this process.
+
+    A stream is (tenant, stream_id). Use from one event loop only. Packets other than the final one never wait for
+    recognition; the final one waits for the text, and the recognition goes on when its sender leaves.
+
+    Args:
+        open_live: starts the recognition of a stream; may raise Overloaded.
+        lease: takes a place for a stream of this owner, or raises what says that there is none.
+        idle_seconds: a stream without a packet for this long ends.
+        max_seconds: longest stream, in seconds of audio.
+        window: how far ahead of the expected packet a packet may be.
+        options: what every stream is recognised with.
+        grace_seconds: how long a final packet waits for packets it overtook.
+        final_seconds: the longest a final text may take.
+        max_waiting_bytes: most audio of one stream that waits for a missing packet.
+        clock: seconds that only go forward.
+    """
+
+    def __init__(
+        self,
+        open_live: Callable[[RecognitionOptions], LiveSession],
+        *,
+        lease: Callable[[OwnerT], Awaitable[Lease]],
+        idle_seconds: float = 60.0,
+        max_seconds: float = 3600.0,
+        window: int = 32,
+        options: RecognitionOptions | None = None,
+        grace_seconds: float = 3.0,
+        final_seconds: float = 120.0,
+        max_waiting_bytes: int = 2_000_000,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._open_live = open_live
+        self._acquire = lease
+        self._idle_seconds = idle_seconds
+        self._max_seconds = max_seconds
+        self._max_bytes = int(max_seconds * BYTES_PER_SECOND)
+        self._window = window
+        self._options = options or RecognitionOptions(timestamps=False)
+        self._grace_seconds = grace_seconds
+        self._final_seconds = final_seconds
+        self._max_waiting_bytes = max_waiting_bytes
+        self._clock = clock
+        self._live: dict[Key, _Stream] = {}
+        self._opening: dict[Key, asyncio.Event] = {}
+        self._finals: OrderedDict[Key, _Final] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sweeper: asyncio.Task[None] | None = None
+        self._ended = asyncio.Event()
+        self._draining = False
+
+    @property
+    def draining(self) -> bool:
+        """Whether new streams are refused because the server stops."""
+        return self._draining
+
+    @property
+    def live(self) -> int:
+        """How many streams are live."""
+        return len(self._live)
+
+    @property
+    def remembered(self) -> int:
+        """How many final texts are kept for a final packet that is sent again."""
+        return len(self._finals)
+
+    async def start(self) -> None:
+        """Begin to end idle streams in the background."""
+        self._draining = False
+        self._sweeper = asyncio.create_task(self._sweep_forever(), name="streams-sweeper")
+
+    async def drain(self, seconds: float) -> None:
+        """Refuse new streams and give the live ones `seconds` to end by themselves."""
+        self._draining = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._live or self._opening:
+                    self._ended.clear()
+                    await self._ended.wait()
+
+    async def stop(self) -> None:
+        """Refuse new streams and abort the live ones."""
+        self._draining = True
+        for stream in list(self._live.values()):
+            self._fail(stream, Overloaded("the server is stopping"))
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
+            self._sweeper = None
+        if self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def packet(self, owner: OwnerT, packet: StreamPacket) -> StreamReply:
+        """Take one packet and answer it.
+
+        Returns:
+            The whole text of the stream so far; the final text for action 2; an empty text for action 3.
+
+        Raises:
+            StreamError: the packet cannot be taken; the error names the field and says what to change.
+            Overloaded: no new stream is taken now.
+            RecognitionFailed: the engine failed on this stream.
+            LingtingError: whatever `lease` says when the tenant has no place left.
+        """
+        key = (owner.tenant_id, packet.stream_id)
+        while (opening := self._opening.get(key)) is not None:
+            await opening.wait()
+        stream = self._find(key)
+        if packet.action is Action.ABORT:
+            if stream is not None:
+                self._fail(stream, StreamAborted(packet.stream_id))
+            self._finals.pop(key, None)
+            return StreamReply("")
+        if packet.action is Action.START:
+            if stream is None:
+                return await self._open(owner, key, packet)
+            if not stream.sequence.is_first(packet):
+                raise StreamAlreadyLive(packet.stream_id)
+            return self._answer(stream, 0.0)
+        if stream is None:
+            return self._answer_ended(key, packet)
+        added = self._take(stream, packet)
+        if packet.action is Action.END:
+            if stream.ending is None:
+                stream.ending = self._spawn(self._end(stream, packet))
+            return StreamReply(await asyncio.shield(stream.outcome), added)
+        return self._answer(stream, added)
+
+    def sweep(self) -> None:
+        """End the streams that have been idle for too long and forget old final texts."""
+        now = self._clock()
+        for stream in list(self._live.values()):
+            if self._expired(stream, now):
+                self._fail(stream, UnknownStream(stream.key[1], self._idle_seconds))
+        while self._finals:
+            key, final = next(iter(self._finals.items()))
+            if now - final.ended_at < REMEMBERED_SECONDS and len(self._finals) <= REMEMBERED_FINALS:
+                break
+            del self._finals[key]
+
+    def _find(self, key: Key) -> _Stream | None:
+        stream = self._live.get(key)
+        if stream is not None and self._expired(stream, self._clock()):
+            self._fail(stream, UnknownStream(key[1], self._idle_seconds))
+            return None
+        return stream
+
+    def _expired(self, stream: _Stream, now: float) -> bool:
+        return stream.ending is None and now - stream.last_seen > self._idle_seconds
+
+    async def _open(self, owner: OwnerT, key: Key, packet: StreamPacket) -> StreamReply:
+        if packet.sequence_id not in (0, 1):
+            raise InvalidFirstNumber(packet.sequence_id)
+        if len(packet.audio) > self._max_bytes:
+            raise StreamTooLong(packet.sequence_id, self._max_seconds)
+        if self._draining:
+            raise Overloaded("the server is stopping; no new stream is taken", retry_after=5.0)
+        opened = self._opening[key] = asyncio.Event()
+        try:
+            lease = await self._acquire(owner)
+            try:
+                session = self._open_live(self._options)
+            except BaseException:
+                self._spawn(_release(lease))
+                raise
+            sequence = Sequence(packet, window=self._window, max_waiting_bytes=self._max_waiting_bytes)
+            stream = _Stream(key, session, lease, sequence, self._clock())
+            stream.outcome.add_done_callback(_retrieve)
+            self._live[key] = stream
+            self._finals.pop(key, None)
+        finally:
+            del self._opening[key]
+            opened.set()
+            self._ended.set()
+        return self._answer(stream, self._take(stream, packet))
+
+    def _take(self, stream: _Stream, packet: StreamPacket) -> float:
+        """Counts a packet and feeds what is in order; returns the seconds it added."""
+        sequence = stream.sequence
+        if sequence.is_retry(packet):
+            stream.last_seen = self._clock()
+            return 0.0
+        if sequence.total_bytes + len(packet.audio) > self._max_bytes:
+            raise StreamTooLong(packet.sequence_id, self._max_seconds)
+        audio = stream.half_sample + sequence.take(packet)
+        stream.last_seen = self._clock()
+        whole = len(audio) & ~1
+        stream.half_sample = audio[whole:]
+        try:
+            if whole:
+                stream.session.accept(_samples(audio, whole))
+        except LingtingError as error:
+            self._fail(stream, error)
+            raise
+        except Exception as error:
+            log.exception("a live session failed on new audio")
+            failed = RecognitionFailed("the recognition of this stream failed")
+            self._fail(stream, failed)
+            raise failed from error
+        if sequence.complete:
+            stream.complete.set()
+        return len(packet.audio) / BYTES_PER_SECOND
+
+    def _answer(self, stream: _Stream, added: float) -> StreamReply:
+        stream.last_seen = self._clock()
+        return StreamReply(stream.session.text, added)
+
+    def _answer_ended(self, key: Key, packet: StreamPacket) -> StreamReply:
+        final = self._finals.get(key)
+        if (
+            final is None
+            or packet.sequence_id != final.sequence_id
+            or packet.digest != final.digest
+            or self._clock() - final.ended_at >= REMEMBERED_SECONDS
+        ):
+            raise UnknownStream(packet.stream_id, self._idle_seconds)
+        if final.error is not None:
+            raise final.error.with_traceback(None)
+        return StreamReply(final.text)
+
+    async def _end(self, stream: _Stream, packet: StreamPacket) -> None:
+        """Waits for packets that were overtaken, then for the text, and settles the stream's outcome."""
+        text, error = "", None
+        try:
+            try:
+                async with asyncio.timeout(self._grace_seconds):
+                    await stream.complete.wait()
+            except TimeoutError:
+                raise MissingPacket(stream.sequence.expected) from None
+            try:
+                async with asyncio.timeout(self._final_seconds):
+                    text = (await stream.session.finish()).text
+            except TimeoutError:
+                raise RecognitionFailed("the final text took too long") from None
+        except LingtingError as known:
+            error = known
+        except Exception:
+            log.exception("a live session failed on its end")
+            error = RecognitionFailed("the recognition of this stream failed")
+        if error is not None:
+            error = error.with_traceback(None)
+        if self._close(stream, aborted=error is not None):
+            self._finals[stream.key] = _Final(packet.sequence_id, packet.digest, self._clock(), text, error)
+            self._finals.move_to_end(stream.key)
+            if len(self._finals) > REMEMBERED_FINALS:
+                self._finals.popitem(last=False)
+        if stream.outcome.done():
+            return
+        if error is not None:
+            stream.outcome.set_exception(error)
+        else:
+            stream.outcome.set_result(text)
+
+    def _fail(self, stream: _Stream, error: LingtingError) -> None:
+        """Ends a stream without a text; whoever waits for its text gets `error`."""
+        if stream.ending is not None:
+            stream.ending.cancel()
+        self._close(stream, aborted=True)
+        if not stream.outcome.done():
+            stream.outcome.set_exception(error)
+
+    def _close(self, stream: _Stream, *, aborted: bool) -> bool:
+        """Removes a stream and frees its place, once; returns whether it was there."""
+        if self._live.get(stream.key) is not stream:
+            return False
+        del self._live[stream.key]
+        if aborted:
+            try:
+                stream.session.abort()
+            except Exception:
+                log.exception("a live session failed on its abort")
+        self._spawn(_release(stream.lease))
+        self._ended.set()
+        return True
+
+    async def _sweep_forever(self) -> None:
+        while True:
+            await asyncio.sleep(min(1.0, self._idle_seconds / 4))
+            self.sweep()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+async def _release(lease: Lease) -> None:
+    try:
+        await lease.release()
+    except Exception:
+        log.exception("a stream's place could not be freed")
+
+
+def _retrieve(outcome: asyncio.Future[str]) -> None:
+    """Marks the error as seen: its waiter may have left."""
+    if not outcome.cancelled():
+        outcome.exception()
+
+
+def _samples(audio: bytes, length: int) -> Samples:
+    """The first `length` bytes of 16-bit little-endian PCM as samples in [-1, 1)."""
+    pcm = np.frombuffer(memoryview(audio)[:length], dtype="<i2")
+    return pcm.astype(np.float32) * np.float32(1 / 32768)
