@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from lingting.errors import SettingsError
 
 PREFIX = "LINGTING_"
-NOT_SETTINGS = {"LINGTING_CONFIG", "LINGTING_SPEECH_DIR"}
+NOT_SETTINGS = {"LINGTING_CONFIG", "LINGTING_SPEECH_DIR", "LINGTING_FORBID_SKIPS"}
 
 Count = Annotated[int, Field(ge=1)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
@@ -88,7 +88,8 @@ class Settings(BaseSettings):
         30.0, description="New one-shot work is refused when its predicted wait is longer than this."
     )
     request_timeout_seconds: PositiveSeconds = Field(
-        30.0, description="A sender that takes longer than this for its headers, or pauses this long in its body, is cut."
+        30.0,
+        description="A sender that takes longer than this for its headers, or pauses this long in its body, is cut.",
     )
     drain_seconds: PositiveSeconds = Field(30.0, description="How long a stop waits for what is in flight.")
 
@@ -140,6 +141,29 @@ def load(**overrides: Any) -> Settings:
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name not in known | NOT_SETTINGS:
             raise SettingsError(f"unknown setting {name} in the environment{_suggestion(name, known)}")
+    file, values = _read_file(overrides)
+    try:
+        return Settings(**{**values, **overrides})
+    except ValidationError as error:
+        first = error.errors()[0]
+        if not first["loc"]:
+            raise SettingsError(f"invalid settings: {first['msg'].removeprefix('Value error, ')}") from None
+        name = str(first["loc"][0])
+        env = PREFIX + name.upper()
+        source = f"{env} in the environment" if env in os.environ else f"{name} in {file}" if name in values else name
+        raise SettingsError(f"invalid setting {source}: {first['msg']}, got {first['input']!r}") from None
+
+
+def sources() -> dict[str, str]:
+    """Where each setting's value comes from: "environment", the path of the TOML file, or "default"."""
+    file, values = _read_file({})
+    return {
+        name: "environment" if PREFIX + name.upper() in os.environ else str(file) if name in values else "default"
+        for name in Settings.model_fields
+    }
+
+
+def _read_file(overrides: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
     path = os.environ.get("LINGTING_CONFIG")
     data_dir = Path(os.environ.get("LINGTING_DATA_DIR") or overrides.get("data_dir") or default_data_dir())
     file = Path(path) if path else data_dir / "lingting.toml"
@@ -151,19 +175,8 @@ def load(**overrides: Any) -> Settings:
             raise SettingsError(f"the settings file {file} cannot be read: {error}") from error
         for name in values:
             if name not in Settings.model_fields:
-                raise SettingsError(
-                    f"unknown setting {name} in {file}{_suggestion(name, set(Settings.model_fields))}"
-                )
-    try:
-        return Settings(**{**values, **overrides})
-    except ValidationError as error:
-        first = error.errors()[0]
-        if not first["loc"]:
-            raise SettingsError(f"invalid settings: {first['msg'].removeprefix('Value error, ')}") from None
-        name = str(first["loc"][0])
-        env = PREFIX + name.upper()
-        source = f"{env} in the environment" if env in os.environ else f"{name} in {file}" if name in values else name
-        raise SettingsError(f"invalid setting {source}: {first['msg']}, got {first['input']!r}") from None
+                raise SettingsError(f"unknown setting {name} in {file}{_suggestion(name, set(Settings.model_fields))}")
+    return file, values
 
 
 def _suggestion(name: str, known: set[str]) -> str:
