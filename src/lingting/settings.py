@@ -84,6 +84,19 @@ class Settings(BaseSettings):
     streams_per_tenant: Count = Field(20, description="Live streams at once for a tenant.")
     file_requests_per_second: Count = Field(20, description="file_recognize requests per second for a tenant.")
     flash_requests_per_second: Count = Field(20, description="Flash requests per second for a tenant.")
+    transcription_requests_per_second: Count = Field(
+        20, description="OpenAI transcription requests per second for a tenant."
+    )
+    requests_per_tenant: Count = Field(100, description="Requests in progress at once for a tenant.")
+    audio_seconds_per_day: int = Field(
+        0, ge=0, description="Audio seconds a tenant may send per day (UTC); 0 sets no limit."
+    )
+    audio_seconds_per_month: int = Field(
+        0, ge=0, description="Audio seconds a tenant may send per month (UTC); 0 sets no limit."
+    )
+    login_failures_per_minute: Count = Field(
+        10, description="Failed logins of an app from one address in a minute before more are refused."
+    )
     max_wait_seconds: PositiveSeconds = Field(
         30.0, description="New one-shot work is refused when its predicted wait is longer than this."
     )

@@ -1,0 +1,195 @@
+"""The door: who a bearer is, tokens for apps, and the limits and usage of tenants."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from lingting.access import credentials, lookup, tokens
+from lingting.access.database import Changes, Database
+from lingting.access.directory import Directory
+from lingting.access.errors import AccessUnavailable, InvalidCredential, UnknownApp, UserToken, WrongSecret
+from lingting.access.limits import Limits
+from lingting.access.lookup import Grant
+from lingting.access.principal import Principal
+from lingting.access.records import CreatedApp, CreatedKey
+from lingting.access.usage import Usage
+from lingting.settings import Settings
+
+_THREADS = 4
+_OUTAGE_SECONDS = 2.0
+_CACHED_GRANTS = 10_000
+_LONGEST_BEARER = 512
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A tenant access token and for how many seconds it is good."""
+
+    token: str = field(repr=False)
+    expires_in: int
+
+
+class Access:
+    """Authenticates callers against the database of tenants; every async method belongs to the event loop.
+
+    What was looked up stays in memory until the database changes, which costs microseconds to find out, so a
+    credential that another process disables is refused from the next request on (on databases other than SQLite, a
+    quarter of a second later). While the database cannot be reached, credentials in memory go on working and others
+    raise AccessUnavailable.
+
+    Attributes:
+        directory: management of tenants, apps and keys; synchronous, so not for the event loop.
+        limits: rates, places and budgets of tenants.
+        usage: what tenants used.
+    """
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._database = Database(settings.database)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="lingting-access")
+        self._grants: dict[bytes, Grant] = {}
+        self._changes: Changes | None = None
+        self._seen: int | None = None
+        self._skip_until = 0.0
+        self._generation = -1
+        self._refreshing: asyncio.Task[None] | None = None
+        self._signing_key = b""
+        self.directory = Directory(self._database, clock)
+        self.usage = Usage(self._database, self._run, clock)
+        self.limits = Limits(settings, self.usage, clock)
+
+    async def start(self) -> None:
+        """Open the database, bring it up to date, and begin to write usage.
+
+        Raises:
+            DatabaseError: the database cannot be opened; the message says what to do.
+        """
+        await self._run(self._database.open)
+        self._signing_key = await self._run(lookup.signing_key, self._database)
+        self._changes = await self._run(Changes, self._database)
+        await self.usage.start()
+        await self.limits.start()
+
+    async def close(self) -> None:
+        """Write what was counted and let everything go; harmless when `start` failed or never ran."""
+        if self._changes is not None:
+            await self.limits.close()
+            await self.usage.close()
+            if self._refreshing is not None:
+                await asyncio.gather(self._refreshing, return_exceptions=True)
+            self._changes.close()
+            self._changes = None
+        self._threads.shutdown()
+        self._database.close()
+
+    async def authenticate(self, bearer: str) -> Principal:
+        """Who sends this tenant access token or API key.
+
+        Raises:
+            InvalidCredential: nobody, or nobody any more.
+            UserToken: it is a user's token.
+            AccessUnavailable: the database does not answer and the credential is not in memory.
+        """
+        if bearer.startswith(("u-", "eyJ")):
+            raise UserToken("user tokens are not accepted here; use a tenant access token or an API key")
+        if len(bearer) > _LONGEST_BEARER:
+            raise InvalidCredential("the bearer is too long to be a token or an API key", "malformed")
+        digest = hashlib.sha256(bearer.encode("utf-8", "surrogatepass")).digest()
+        await self._refresh()
+        now = self._clock()
+        grant = self._grants.get(digest)
+        if grant is None or grant.valid_until <= now:
+            grant = await self._look_up(bearer, digest, now)
+        self.usage.touch(grant.principal)
+        return grant.principal
+
+    async def issue_token(self, app_id: str, app_secret: str, address: str = "") -> IssuedToken:
+        """The tenant access token of an app: the same one while 30 minutes or more of it remain, else a fresh one.
+
+        `address` is where the login came from; failures are counted for it.
+
+        Raises:
+            UnknownApp: no enabled app has this id.
+            WrongSecret: the secret is another.
+            TooManyFailures: too many logins failed; nothing was looked at.
+            AccessUnavailable: the database does not answer.
+        """
+        known = app_id if credentials.is_app_id(app_id) else "?"
+        await self.limits.check_login(known, address)
+        try:
+            if known == "?":
+                raise UnknownApp("an app_id is cli_ and 16 hexadecimal digits; `lingting apps list` shows all")
+            secret_hash = credentials.hashed(app_secret)
+            claims, expires_in = await self._query(lookup.log_in, app_id, secret_hash, self._clock())
+        except (UnknownApp, WrongSecret):
+            await self.limits.check_login(known, address)
+            await self.limits.login_failed(known, address)
+            raise
+        await self.limits.check_login(known, address)  # guesses that ran beside this one may have failed meanwhile
+        return IssuedToken(tokens.encode(claims, self._signing_key), expires_in)
+
+    async def create_demo(self) -> tuple[CreatedApp, CreatedKey] | None:
+        """The first start's app and key with their secrets; None when this database ever had any."""
+        made: tuple[CreatedApp, CreatedKey] | None = await self._run(self.directory.create_demo)
+        return made
+
+    async def _look_up(self, bearer: str, digest: bytes, now: float) -> Grant:
+        self._grants.pop(digest, None)
+        grant: Grant
+        if bearer.startswith(credentials.KEY_PREFIX):
+            grant = await self._query(lookup.by_key, digest.hex(), now)
+        else:
+            claims = tokens.decode(bearer, self._signing_key)
+            if claims is None:
+                raise InvalidCredential("this is no tenant access token or API key of this server", "malformed")
+            grant = await self._query(lookup.by_token, claims, now)
+        if grant.generation == self._generation:
+            while len(self._grants) >= _CACHED_GRANTS:
+                del self._grants[next(iter(self._grants))]
+            self._grants[digest] = grant
+        return grant
+
+    async def _refresh(self) -> None:
+        """Return once what is in memory is at least as new as this call."""
+        if self._changes is None:
+            raise RuntimeError("Access is used before start() or after close()")
+        while (version := self._changes.version()) != self._seen and time.monotonic() >= self._skip_until:
+            if self._refreshing is None:
+                self._refreshing = asyncio.create_task(self._reload(version))
+                self._refreshing.add_done_callback(self._refreshed)
+            await asyncio.shield(self._refreshing)
+
+    def _refreshed(self, _task: asyncio.Task[None]) -> None:
+        self._refreshing = None
+
+    async def _reload(self, version: int) -> None:
+        try:
+            generation = await self._run(self._database.generation)
+        except SQLAlchemyError as error:
+            _logger.warning("the database of credentials does not answer (%s)", type(error).__name__)
+            self._seen, self._skip_until = None, time.monotonic() + _OUTAGE_SECONDS
+            return
+        if generation != self._generation:
+            self._grants.clear()
+            self._generation = generation
+        self._seen = version
+
+    async def _query(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return await self._run(function, self._database, *arguments)
+        except SQLAlchemyError as error:
+            _logger.warning("the database of credentials does not answer (%s)", type(error).__name__)
+            raise AccessUnavailable("the database of credentials does not answer", retry_after=2.0) from None
+
+    async def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)

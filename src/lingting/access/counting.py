@@ -1,0 +1,226 @@
+"""Where rates and leases are counted: in this process, or in Redis for all nodes together.
+
+The strategies are those of the `limits` library (moving window). Its own memory storages work from a thread or a
+timer, so the one here keeps its state on the event loop alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, cast
+
+import limits
+from limits.aio.storage import MovingWindowSupport, RedisStorage, Storage
+from limits.aio.strategies import MovingWindowRateLimiter
+
+from lingting.errors import SettingsError
+
+_SWEEP_KEYS = 1024
+_PREFIX = "lingting"
+
+
+class Counter(Protocol):
+    """Counts hits in moving windows and leases in force. All methods belong to the event loop."""
+
+    async def hit(self, item: limits.RateLimitItem, *key: str) -> bool:
+        """Count one hit unless the window is full."""
+
+    async def test(self, item: limits.RateLimitItem, *key: str) -> bool:
+        """Whether one more hit would fit."""
+
+    async def reset_seconds(self, item: limits.RateLimitItem, *key: str) -> float:
+        """Seconds until the oldest hit leaves the window."""
+
+    async def acquire(self, key: str, lease: str, limit: int, seconds: float) -> bool:
+        """Take one of `limit` places for so many seconds, unless all are taken."""
+
+    async def renew(self, leases: Sequence[tuple[str, str]], seconds: float) -> None:
+        """Hold these (key, lease) places for so many seconds from now."""
+
+    def release(self, key: str, lease: str) -> None:
+        """Free a place, now or soon; freeing it again does nothing."""
+
+    async def close(self) -> None:
+        """Finish what is under way and let connections go."""
+
+
+class MemoryCounter:
+    """Counts in this process."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._storage = _LoopStorage(clock=clock)
+        self._window = MovingWindowRateLimiter(self._storage)
+        self._leases: dict[str, dict[str, float]] = {}
+
+    async def hit(self, item: limits.RateLimitItem, *key: str) -> bool:
+        return await self._window.hit(item, *key)
+
+    async def test(self, item: limits.RateLimitItem, *key: str) -> bool:
+        return await self._window.test(item, *key)
+
+    async def reset_seconds(self, item: limits.RateLimitItem, *key: str) -> float:
+        return (await self._window.get_window_stats(item, *key)).reset_time - self._clock()
+
+    async def acquire(self, key: str, lease: str, limit: int, seconds: float) -> bool:
+        taken = self._leases.setdefault(key, {})
+        now = self._clock()
+        if len(taken) >= limit:
+            for expired in [other for other, until in taken.items() if until <= now]:
+                del taken[expired]
+        if len(taken) >= limit:
+            return False
+        taken[lease] = now + seconds
+        return True
+
+    async def renew(self, leases: Sequence[tuple[str, str]], seconds: float) -> None:
+        until = self._clock() + seconds
+        for key, lease in leases:
+            self._leases.setdefault(key, {})[lease] = until
+
+    def release(self, key: str, lease: str) -> None:
+        taken = self._leases.get(key)
+        if taken is not None:
+            taken.pop(lease, None)
+            if not taken:
+                del self._leases[key]
+
+    async def close(self) -> None:
+        return None
+
+
+class RedisCounter:
+    """Counts in Redis, on its clock, with every call bounded in time by the caller."""
+
+    _ACQUIRE = """
+        local time = redis.call('TIME')
+        local now = time[1] + time[2] / 1000000
+        redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+        if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then return 0 end
+        redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
+        redis.call('EXPIRE', KEYS[1], math.ceil(ARGV[3]) + 1)
+        return 1
+    """
+    _RENEW = """
+        local time = redis.call('TIME')
+        redis.call('ZADD', KEYS[1], time[1] + time[2] / 1000000 + ARGV[2], ARGV[1])
+        redis.call('EXPIRE', KEYS[1], math.ceil(ARGV[2]) + 1)
+    """
+
+    def __init__(self, url: str) -> None:
+        options: dict[str, Any] = {"implementation": "redispy", "key_prefix": _PREFIX}
+        timeouts: dict[str, Any] = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0}
+        try:
+            self._storage = RedisStorage(f"async+{url}", **options, **timeouts)
+        except limits.errors.ConfigurationError:
+            raise SettingsError(
+                "LINGTING_LIMITS_URL names Redis: install it with `pip install lingting[redis]`"
+            ) from None
+        except ValueError as error:
+            raise SettingsError(f"LINGTING_LIMITS_URL is not a Redis URL: {error}") from None
+        self._window = MovingWindowRateLimiter(self._storage)
+        self._redis = cast(Any, self._storage.bridge).get_connection()
+        self._acquire_script = self._redis.register_script(self._ACQUIRE)
+        self._renew_script = self._redis.register_script(self._RENEW)
+        self._releasing: set[asyncio.Task[Any]] = set()
+
+    async def hit(self, item: limits.RateLimitItem, *key: str) -> bool:
+        return await self._window.hit(item, *key)
+
+    async def test(self, item: limits.RateLimitItem, *key: str) -> bool:
+        return await self._window.test(item, *key)
+
+    async def reset_seconds(self, item: limits.RateLimitItem, *key: str) -> float:
+        return (await self._window.get_window_stats(item, *key)).reset_time - time.time()
+
+    async def acquire(self, key: str, lease: str, limit: int, seconds: float) -> bool:
+        taken = await self._acquire_script(keys=[f"{_PREFIX}/leases/{key}"], args=[lease, limit, seconds])
+        return bool(taken)
+
+    async def renew(self, leases: Sequence[tuple[str, str]], seconds: float) -> None:
+        for key, lease in leases:
+            await self._renew_script(keys=[f"{_PREFIX}/leases/{key}"], args=[lease, seconds])
+
+    def release(self, key: str, lease: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._release(key, lease))
+        self._releasing.add(task)
+        task.add_done_callback(self._releasing.discard)
+
+    async def close(self) -> None:
+        if self._releasing:
+            await asyncio.wait(self._releasing, timeout=2.0)
+        await self._redis.aclose()
+
+    async def _release(self, key: str, lease: str) -> None:
+        try:
+            async with asyncio.timeout(1.0):
+                await self._redis.zrem(f"{_PREFIX}/leases/{key}", lease)
+        except Exception:  # noqa: S110 - the place frees itself when it is no longer renewed
+            pass
+
+
+class _LoopStorage(Storage, MovingWindowSupport):
+    """A storage of `limits` for moving windows: a deque of times a key, on the event loop alone."""
+
+    STORAGE_SCHEME = None
+
+    def __init__(self, uri: str | None = None, *, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(uri)
+        self._clock = clock
+        self._hits: dict[str, tuple[int, deque[float]]] = {}
+        self._sweep_at = _SWEEP_KEYS
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        return ValueError
+
+    async def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        now = self._clock()
+        times = self._window(key, expiry, now)
+        if len(times) + amount > limit:
+            return False
+        times.extend([now] * amount)
+        return True
+
+    async def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
+        now = self._clock()
+        times = self._window(key, expiry, now)
+        return (times[0], len(times)) if times else (now, 0)
+
+    def _window(self, key: str, expiry: int, now: float) -> deque[float]:
+        held = self._hits.get(key)
+        if held is None:
+            if len(self._hits) >= self._sweep_at:
+                self._sweep(now)
+            held = self._hits[key] = (expiry, deque())
+        times = held[1]
+        while times and times[0] <= now - expiry:
+            times.popleft()
+        return times
+
+    def _sweep(self, now: float) -> None:
+        self._hits = {key: held for key, held in self._hits.items() if held[1] and held[1][-1] > now - held[0]}
+        self._sweep_at = max(_SWEEP_KEYS, 2 * len(self._hits))
+
+    async def clear(self, key: str) -> None:
+        self._hits.pop(key, None)
+
+    async def reset(self) -> int | None:
+        count = len(self._hits)
+        self._hits.clear()
+        return count
+
+    async def check(self) -> bool:
+        return True
+
+    async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        raise NotImplementedError("only moving windows are kept here")
+
+    async def get(self, key: str) -> int:
+        raise NotImplementedError("only moving windows are kept here")
+
+    async def get_expiry(self, key: str) -> float:
+        raise NotImplementedError("only moving windows are kept here")

@@ -1,0 +1,221 @@
+"""Opening the database, bringing it up to date, and noticing what other processes changed.
+
+All work here is synchronous; `Access` calls it from its own threads. The one exception is `Changes.version`, a few
+microseconds on SQLite, which the event loop may call.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
+
+from lingting.access.errors import DatabaseError
+from lingting.access.schema import state
+
+HEAD = "0001"
+_BUSY_SECONDS = 10.0
+_MIGRATION_SECONDS = 60.0
+_ADVISORY_LOCK = 0x6C696E67  # "ling": one migration at a time on PostgreSQL
+
+
+class Database:
+    """The credentials database behind any SQLAlchemy URL; safe to use from several threads.
+
+    Raises:
+        DatabaseError: the URL is not usable.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = _parsed(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        try:
+            self._engine = self._sqlite_engine() if self.is_sqlite else self._server_engine()
+        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+            raise DatabaseError(
+                f"the database {self.shown} cannot be used: {error}; for PostgreSQL install lingting[postgresql] "
+                "and write the URL as postgresql+psycopg://user@host/name"
+            ) from None
+        self._writing = self._engine.execution_options(lingting_writing=True)
+
+    @property
+    def shown(self) -> str:
+        """The URL without its password, fit for messages."""
+        return self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection in a read transaction."""
+        with self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A connection in a write transaction, committed when the block ends without an error."""
+        with self._writing.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def managing(self) -> Iterator[Connection]:
+        """As `writing`, and every server notices that credentials or tenants changed."""
+        with self.writing() as connection:
+            yield connection
+            generation = sa.cast(sa.cast(state.c.value, sa.Integer) + 1, sa.Text)
+            connection.execute(sa.update(state).where(state.c.name == "generation").values(value=generation))
+
+    def open(self) -> None:
+        """Create or migrate the database; several processes may do so at the same moment.
+
+        Raises:
+            DatabaseError: it cannot be reached or written, or a newer Lingting wrote it.
+        """
+        if self.is_sqlite:
+            self._create_private_file()
+        deadline = time.monotonic() + _MIGRATION_SECONDS
+        while True:
+            try:
+                return self._migrate()
+            except OperationalError as error:
+                # SQLite answers "locked" at once, without waiting, while another process turns the new file to WAL.
+                if self.is_sqlite and "locked" in str(error) and time.monotonic() < deadline:
+                    time.sleep(0.05)
+                    continue
+                raise DatabaseError(f"the database {self.shown} cannot be opened: {_reason(error)}") from None
+            except SQLAlchemyError as error:
+                raise DatabaseError(f"the database {self.shown} cannot be opened: {_reason(error)}") from None
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    def generation(self) -> int:
+        """The count of management changes so far."""
+        with self.reading() as connection:
+            return int(connection.execute(sa.select(state.c.value).where(state.c.name == "generation")).scalar_one())
+
+    def _migrate(self) -> None:
+        with self.reading() as connection:
+            if self._revision(connection) == HEAD:
+                return
+        from alembic import command
+        from alembic.config import Config
+        from alembic.script import ScriptDirectory
+
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+        with self.writing() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+            revision = self._revision(connection)
+            known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+            if revision is not None and revision not in known:
+                raise DatabaseError(
+                    f"the database {self.shown} was written by a newer Lingting (revision {revision}); upgrade lingting"
+                )
+            if revision != HEAD:
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+
+    @staticmethod
+    def _revision(connection: Connection) -> str | None:
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return None
+        revision: str | None = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+        return revision
+
+    def _sqlite_engine(self) -> Engine:
+        if not self.url.database or self.url.database == ":memory:":
+            raise DatabaseError("the SQLite database must be a file, such as sqlite:////var/lib/lingting/lingting.db")
+        engine = sa.create_engine(self.url, connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False})
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+        return engine
+
+    def _server_engine(self) -> Engine:
+        # A server that no longer answers must cost seconds, not the minutes of TCP.
+        psycopg = self.url.get_driver_name() == "psycopg"
+        timeouts = {"connect_timeout": 3, "tcp_user_timeout": 5000} if psycopg else {}
+        return sa.create_engine(self.url, pool_pre_ping=True, pool_timeout=5, connect_args=timeouts)
+
+    def _create_private_file(self) -> None:
+        """The file holds the signing key: readable by its owner only (SQLite gives its side files the same mode)."""
+        path = Path(str(self.url.database))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise DatabaseError(
+                f"the database file {path} cannot be written: {error.strerror}; "
+                "set LINGTING_DATA_DIR to a folder that can"
+            ) from None
+
+
+class Changes:
+    """Tells cheaply whether another connection has written to the database. Event loop only.
+
+    On SQLite `PRAGMA data_version` answers exactly, in microseconds, from the shared-memory index of the write-ahead
+    log. Other databases have nothing as cheap: there the answer changes every `interval` seconds, so a change is seen
+    that much later.
+    """
+
+    def __init__(self, database: Database, interval: float = 0.25) -> None:
+        self._interval = interval
+        self._connection: sqlite3.Connection | None = None
+        self._unreadable = 0
+        if database.is_sqlite:
+            self._connection = sqlite3.connect(str(database.url.database), timeout=0, check_same_thread=False)
+
+    def version(self) -> int:
+        """A number that differs from the last one when something may have changed."""
+        if self._connection is None:
+            return int(time.monotonic() / self._interval)
+        try:
+            version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        except sqlite3.OperationalError:  # locked for a moment: look again, in a thread
+            self._unreadable -= 1
+            return self._unreadable
+        return version
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _parsed(url: str) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError:
+        raise DatabaseError(
+            "LINGTING_DATABASE_URL is not a SQLAlchemy URL such as postgresql+psycopg://user@host/name"
+        ) from None
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun by `_begin_sqlite` alone
+    cursor = connection.cursor()
+    if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that reads first and writes later could fail halfway when another writer came between.
+    writing = connection.get_execution_options().get("lingting_writing", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    text = str(getattr(error, "orig", None) or error)
+    return text.strip().splitlines()[0] if text.strip() else type(error).__name__

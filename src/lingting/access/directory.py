@@ -1,0 +1,279 @@
+"""Managing tenants, apps and API keys, synchronously: what the `lingting` command does and every server then sees."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
+
+from lingting.access import credentials
+from lingting.access.database import Database
+from lingting.access.errors import ManagementError
+from lingting.access.principal import ALL_SCOPES, DEFAULT_SCOPES, TenantLimits
+from lingting.access.records import (
+    ApiKey,
+    App,
+    CreatedApp,
+    CreatedKey,
+    NewCredential,
+    Tenant,
+    app_from,
+    key_from,
+    tenant_from,
+)
+from lingting.access.schema import api_keys, apps, state, tenants
+
+DEFAULT_TENANT = "default"
+_NAME_LENGTH = 200
+
+
+class Directory:
+    """Every management call. Each raises ManagementError, which says what to do, when it cannot be carried out.
+
+    Where a call takes an app or key it takes the id, or the name where only one has it; for a tenant likewise.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    # -- tenants ------------------------------------------------------------------------------------------------------
+
+    def create_tenant(self, name: str, note: str = "", limits: TenantLimits = TenantLimits()) -> Tenant:  # noqa: B008
+        """Make a tenant with a name that no other has."""
+        _check_name(name)
+        tenant = Tenant(credentials.new_tenant_id(), name, note, limits, False, self._clock())
+        row = {"id": tenant.id, "name": name, "note": note, "limits": limits.as_dict(), "disabled": False}
+        try:
+            with self._database.managing() as connection:
+                connection.execute(sa.insert(tenants).values(**row, created_at=tenant.created_at))
+        except IntegrityError:
+            raise ManagementError(f"there is a tenant {name!r} already; `lingting tenants list` shows all") from None
+        return tenant
+
+    def tenants(self) -> list[Tenant]:
+        """All tenants with their counts of apps and keys, oldest first."""
+        with self._database.reading() as connection:
+            return [tenant_from(row) for row in connection.execute(_tenants_query())]
+
+    def tenant(self, reference: str) -> Tenant:
+        """One tenant."""
+        with self._database.reading() as connection:
+            return tenant_from(self._tenant_row(connection, reference))
+
+    def set_limits(self, reference: str, changes: dict[str, int | None]) -> Tenant:
+        """Set limits of a tenant; None gives a limit back to the settings."""
+        with self._database.managing() as connection:
+            row = self._tenant_row(connection, reference)
+            limits = TenantLimits.from_dict({**row.limits, **changes})
+            connection.execute(sa.update(tenants).where(tenants.c.id == row.id).values(limits=limits.as_dict()))
+        return self.tenant(row.id)
+
+    def set_tenant_disabled(self, reference: str, disabled: bool) -> Tenant:
+        """Shut a tenant out with all its apps and keys, or let it in again."""
+        with self._database.managing() as connection:
+            row = self._tenant_row(connection, reference)
+            connection.execute(sa.update(tenants).where(tenants.c.id == row.id).values(disabled=disabled))
+        return self.tenant(row.id)
+
+    def delete_tenant(self, reference: str) -> Tenant:
+        """Remove a tenant with all its apps and keys; its usage stays."""
+        with self._database.managing() as connection:
+            row = self._tenant_row(connection, reference)
+            if row.id == DEFAULT_TENANT:
+                raise ManagementError("the tenant 'default' cannot be deleted; disable it instead")
+            connection.execute(sa.delete(tenants).where(tenants.c.id == row.id))
+        return tenant_from(row)
+
+    # -- apps ---------------------------------------------------------------------------------------------------------
+
+    def create_app(self, new: NewCredential) -> CreatedApp:
+        """Make an app and the only copy of its secret."""
+        secret = credentials.new_app_secret()
+        with self._database.managing() as connection:
+            values = self._values(connection, new, credentials.new_app_id())
+            values |= {"secret_hash": credentials.hashed(secret), "secret_version": 1}
+            connection.execute(sa.insert(apps).values(**values))
+        return CreatedApp(self.app(values["id"]), secret)
+
+    def apps(self, tenant: str | None = None) -> list[App]:
+        """All apps, or those of one tenant, oldest first."""
+        with self._database.reading() as connection:
+            return [app_from(row) for row in self._rows(connection, apps, tenant)]
+
+    def app(self, reference: str) -> App:
+        """One app."""
+        with self._database.reading() as connection:
+            return app_from(self._row(connection, apps, reference))
+
+    def rotate_app(self, reference: str, grace_seconds: float = 0) -> CreatedApp:
+        """Give an app a new secret; the old one and its tokens go on for `grace_seconds`."""
+        secret = credentials.new_app_secret()
+        with self._database.managing() as connection:
+            row = self._row(connection, apps, reference)
+            values = self._rotation(row, secret, grace_seconds)
+            values |= {"secret_version": row.secret_version + 1, "token_issued_at": None}
+            values["previous_token_issued_at"] = row.token_issued_at
+            connection.execute(sa.update(apps).where(apps.c.id == row.id).values(**values))
+        return CreatedApp(self.app(row.id), secret)
+
+    def set_app_disabled(self, reference: str, disabled: bool) -> App:
+        """Shut an app out, or let it in again."""
+        return app_from(self._set_disabled(apps, reference, disabled))
+
+    def delete_app(self, reference: str) -> App:
+        """Remove an app; its usage stays."""
+        return app_from(self._delete(apps, reference))
+
+    # -- API keys -----------------------------------------------------------------------------------------------------
+
+    def create_key(self, new: NewCredential) -> CreatedKey:
+        """Make an API key and the only copy of it."""
+        key = credentials.new_key()
+        with self._database.managing() as connection:
+            values = self._values(connection, new, credentials.new_key_id())
+            values |= {"secret_hash": credentials.hashed(key), "prefix": key[:8]}
+            connection.execute(sa.insert(api_keys).values(**values))
+        return CreatedKey(self.key(values["id"]), key)
+
+    def keys(self, tenant: str | None = None) -> list[ApiKey]:
+        """All API keys, or those of one tenant, oldest first."""
+        with self._database.reading() as connection:
+            return [key_from(row) for row in self._rows(connection, api_keys, tenant)]
+
+    def key(self, reference: str) -> ApiKey:
+        """One API key, by id or name, never by the key itself."""
+        with self._database.reading() as connection:
+            return key_from(self._row(connection, api_keys, reference))
+
+    def rotate_key(self, reference: str, grace_seconds: float = 0) -> CreatedKey:
+        """Replace an API key; the old one goes on for `grace_seconds`."""
+        key = credentials.new_key()
+        with self._database.managing() as connection:
+            row = self._row(connection, api_keys, reference)
+            values = self._rotation(row, key, grace_seconds) | {"prefix": key[:8]}
+            connection.execute(sa.update(api_keys).where(api_keys.c.id == row.id).values(**values))
+        return CreatedKey(self.key(row.id), key)
+
+    def set_key_disabled(self, reference: str, disabled: bool) -> ApiKey:
+        """Shut an API key out, or let it in again."""
+        return key_from(self._set_disabled(api_keys, reference, disabled))
+
+    def delete_key(self, reference: str) -> ApiKey:
+        """Remove an API key; its usage stays."""
+        return key_from(self._delete(api_keys, reference))
+
+    # -- the first start ----------------------------------------------------------------------------------------------
+
+    def create_demo(self) -> tuple[CreatedApp, CreatedKey] | None:
+        """Make the app `demo` and the key `demo`, unless this database ever had an app or key; then None.
+
+        Of several processes that start together exactly one makes them.
+        """
+        try:
+            with self._database.writing() as connection:
+                connection.execute(sa.insert(state).values(name="demo", value="made"))
+                any_yet = any(connection.execute(sa.select(table.c.id).limit(1)).first() for table in (apps, api_keys))
+        except IntegrityError:
+            return None
+        if any_yet:
+            return None
+        new = NewCredential("demo", DEFAULT_TENANT, DEFAULT_SCOPES, note="made by the first start")
+        return self.create_app(new), self.create_key(new)
+
+    # -- shared -------------------------------------------------------------------------------------------------------
+
+    def _values(self, connection: Connection, new: NewCredential, identifier: str) -> dict[str, Any]:
+        _check_name(new.name)
+        unknown = [scope for scope in new.scopes if scope not in ALL_SCOPES]
+        if unknown or not new.scopes:
+            named = f"there is no scope {unknown[0]!r}" if unknown else "at least one scope is needed"
+            raise ManagementError(f"{named}; the scopes are {', '.join(ALL_SCOPES)}")
+        if new.expires_at is not None and new.expires_at <= self._clock():
+            raise ManagementError("the expiry lies in the past")
+        return {
+            "id": identifier,
+            "tenant_id": self._tenant_row(connection, new.tenant).id,
+            "name": new.name,
+            "owner": new.owner or new.name,
+            "note": new.note,
+            "scopes": sorted(set(new.scopes)),
+            "models": None if new.models is None else sorted(set(new.models)),
+            "disabled": False,
+            "expires_at": new.expires_at,
+            "created_at": self._clock(),
+        }
+
+    def _rotation(self, row: Any, secret: str, grace_seconds: float) -> dict[str, Any]:
+        keep = grace_seconds > 0
+        return {
+            "secret_hash": credentials.hashed(secret),
+            "previous_secret_hash": row.secret_hash if keep else None,
+            "previous_valid_until": self._clock() + grace_seconds if keep else None,
+        }
+
+    def _set_disabled(self, table: sa.Table, reference: str, disabled: bool) -> Any:
+        with self._database.managing() as connection:
+            row = self._row(connection, table, reference)
+            connection.execute(sa.update(table).where(table.c.id == row.id).values(disabled=disabled))
+            return self._row(connection, table, row.id)
+
+    def _delete(self, table: sa.Table, reference: str) -> Any:
+        with self._database.managing() as connection:
+            row = self._row(connection, table, reference)
+            connection.execute(sa.delete(table).where(table.c.id == row.id))
+        return row
+
+    @staticmethod
+    def _tenant_row(connection: Connection, reference: str) -> Any:
+        query = _tenants_query().where(sa.or_(tenants.c.id == reference, tenants.c.name == reference))
+        rows = connection.execute(query).all()
+        if not rows:
+            raise ManagementError(
+                f"there is no tenant {reference!r}; `lingting tenants create` makes one, "
+                "`lingting tenants list` shows all"
+            )
+        return next((row for row in rows if row.id == reference), rows[0])
+
+    def _rows(self, connection: Connection, table: sa.Table, tenant: str | None) -> list[Any]:
+        query = _credentials_query(table).order_by(table.c.created_at, table.c.id)
+        if tenant is not None:
+            query = query.where(table.c.tenant_id == self._tenant_row(connection, tenant).id)
+        return list(connection.execute(query))
+
+    @staticmethod
+    def _row(connection: Connection, table: sa.Table, reference: str) -> Any:
+        kind, command = ("app", "apps") if table is apps else ("key", "keys")
+        if reference.startswith(credentials.KEY_PREFIX):
+            raise ManagementError(f"name a key by its id or name, not by the key; `lingting {command} list` shows them")
+        query = _credentials_query(table).where(sa.or_(table.c.id == reference, table.c.name == reference))
+        rows = connection.execute(query).all()
+        exact = [row for row in rows if row.id == reference] or rows
+        if not exact:
+            raise ManagementError(f"there is no {kind} {reference!r}; `lingting {command} list` shows all")
+        if len(exact) > 1:
+            raise ManagementError(
+                f"several {command} are called {reference!r}; use an id: {', '.join(row.id for row in exact)}"
+            )
+        return exact[0]
+
+
+def _tenants_query() -> sa.Select[Any]:
+    counts = [
+        sa.select(sa.func.count()).where(table.c.tenant_id == tenants.c.id).scalar_subquery().label(name)
+        for table, name in ((apps, "apps"), (api_keys, "keys"))
+    ]
+    return sa.select(tenants, *counts).order_by(tenants.c.created_at, tenants.c.id)
+
+
+def _credentials_query(table: sa.Table) -> sa.Select[Any]:
+    return sa.select(table, tenants.c.name.label("tenant_name")).join(tenants, tenants.c.id == table.c.tenant_id)
+
+
+def _check_name(name: str) -> None:
+    if not name.strip() or len(name) > _NAME_LENGTH or not name.isprintable():
+        raise ManagementError(f"a name needs 1 to {_NAME_LENGTH} printable characters, got {name!r}")

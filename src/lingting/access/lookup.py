@@ -1,0 +1,154 @@
+"""Reading one credential from the database and deciding what it is worth; runs in the threads of `Access`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from lingting.access import credentials
+from lingting.access.database import Database
+from lingting.access.errors import InvalidCredential, UnknownApp, WrongSecret
+from lingting.access.principal import Principal, TenantLimits
+from lingting.access.schema import api_keys, apps, state, tenants
+from lingting.access.tokens import CLOCK_SKEW, LIFETIME, RENEW_BELOW, TokenClaims
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A principal and until when, in Unix seconds; `generation` is the state of the database that said so."""
+
+    principal: Principal
+    valid_until: float
+    generation: int
+
+
+def signing_key(database: Database) -> bytes:
+    """The key that signs tokens on every node."""
+    with database.reading() as connection:
+        value = connection.execute(sa.select(state.c.value).where(state.c.name == "signing_key")).scalar_one()
+    return bytes.fromhex(value)
+
+
+def by_key(database: Database, secret_hash: str, now: float) -> Grant:
+    """What the API key with this hash grants.
+
+    Raises:
+        InvalidCredential: no key has it, or the key or its tenant is disabled or expired.
+    """
+    known = sa.or_(api_keys.c.secret_hash == secret_hash, api_keys.c.previous_secret_hash == secret_hash)
+    with database.reading() as connection:
+        generation = _generation(connection)
+        row = connection.execute(_query(api_keys).where(known)).first()
+    if row is None:
+        raise InvalidCredential("the API key is unknown")
+    valid_until = inf
+    if not credentials.same(secret_hash, row.secret_hash):
+        valid_until = _previous_until(row, secret_hash)
+        if valid_until <= now:
+            raise InvalidCredential("the API key was replaced", "revoked")
+    return _grant(row, valid_until, now, generation, key_id=row.id)
+
+
+def by_token(database: Database, claims: TokenClaims, now: float) -> Grant:
+    """What a token with these proven claims grants.
+
+    Raises:
+        InvalidCredential: the token has expired, its secret was rotated, or the app or tenant is gone, disabled or
+        expired.
+    """
+    valid_until = claims.issued_at + LIFETIME + CLOCK_SKEW
+    if not claims.issued_at - CLOCK_SKEW <= now < valid_until:
+        raise InvalidCredential("the tenant access token has expired", "expired")
+    with database.reading() as connection:
+        generation = _generation(connection)
+        row = connection.execute(_query(apps).where(apps.c.id == claims.app_id)).first()
+    if row is None:
+        raise InvalidCredential("the app of this token was deleted", "revoked")
+    if claims.secret_version != row.secret_version:
+        is_previous = claims.secret_version == row.secret_version - 1 and row.previous_valid_until is not None
+        valid_until = min(valid_until, row.previous_valid_until) if is_previous else 0
+        if valid_until <= now:
+            raise InvalidCredential("the secret of this token's app was rotated", "revoked")
+    return _grant(row, valid_until, now, generation, app_id=row.id)
+
+
+def log_in(database: Database, app_id: str, secret_hash: str, now: float) -> tuple[TokenClaims, int]:
+    """The claims of the token to hand to an app, and for how many seconds it is good.
+
+    The time of the last token lies with the app, so that every node hands out the same one while 30 minutes remain.
+
+    Raises:
+        UnknownApp: no enabled app has this id.
+        WrongSecret: the secret is another.
+    """
+    while True:
+        with database.reading() as connection:
+            row = connection.execute(_query(apps).where(apps.c.id == app_id)).first()
+        if row is None or row.disabled or row.tenant_disabled or _expired(row, now):
+            raise UnknownApp("no enabled app has this app_id; `lingting apps list` shows all")
+        end = inf if row.expires_at is None else row.expires_at
+        if credentials.same(secret_hash, row.secret_hash):
+            version, issued_at, column = row.secret_version, row.token_issued_at, apps.c.token_issued_at
+        else:
+            grace_end = _previous_until(row, secret_hash)
+            if grace_end <= now:
+                raise WrongSecret("the app secret is wrong; `lingting apps rotate` makes a new one")
+            end = min(end, grace_end)
+            version, issued_at = row.secret_version - 1, row.previous_token_issued_at
+            column = apps.c.previous_token_issued_at
+        if issued_at is None or not issued_at - CLOCK_SKEW <= now <= issued_at + LIFETIME - RENEW_BELOW:
+            last, issued_at = issued_at, int(now)
+            with database.writing() as connection:
+                update = sa.update(apps).where(apps.c.id == app_id, apps.c.secret_version == row.secret_version)
+                update = update.where(column.is_(None) if last is None else column == last)
+                if connection.execute(update.values({column: issued_at})).rowcount == 0:
+                    continue  # another node renewed it, or the secret was rotated, in between
+        remaining = int(min(LIFETIME, issued_at + LIFETIME - int(now), end - now))
+        return TokenClaims(app_id, version, issued_at), max(1, remaining)
+
+
+def _query(table: sa.Table) -> sa.Select[Any]:
+    columns = (tenants.c.name.label("tenant_name"), tenants.c.limits, tenants.c.disabled.label("tenant_disabled"))
+    return sa.select(table, *columns).join(tenants, tenants.c.id == table.c.tenant_id)
+
+
+def _generation(connection: Connection) -> int:
+    """Read before the row: an older number with a newer row is looked up again, the reverse would stay in the cache."""
+    return int(connection.execute(sa.select(state.c.value).where(state.c.name == "generation")).scalar_one())
+
+
+def _previous_until(row: Any, secret_hash: str) -> float:
+    until: float | None = row.previous_valid_until
+    return until if until is not None and credentials.same(secret_hash, row.previous_secret_hash) else 0.0
+
+
+def _expired(row: Any, now: float) -> bool:
+    return row.expires_at is not None and row.expires_at <= now
+
+
+def _grant(
+    row: Any, valid_until: float, now: float, generation: int, *, app_id: str | None = None, key_id: str | None = None
+) -> Grant:
+    if row.tenant_disabled:
+        raise InvalidCredential("the tenant is disabled", "disabled")
+    if row.disabled:
+        raise InvalidCredential("the app or API key is disabled", "disabled")
+    if _expired(row, now):
+        raise InvalidCredential("the app or API key has expired", "expired")
+    if row.expires_at is not None:
+        valid_until = min(valid_until, row.expires_at)
+    principal = Principal(
+        tenant_id=row.tenant_id,
+        tenant_name=row.tenant_name,
+        app_id=app_id,
+        key_id=key_id,
+        owner=row.owner,
+        scopes=frozenset(row.scopes),
+        models=None if row.models is None else frozenset(row.models),
+        limits=TenantLimits.from_dict(row.limits),
+    )
+    return Grant(principal, valid_until, generation)

@@ -1,0 +1,1 @@
+"""Alembic migrations of the access database, run by `lingting.access.database`."""

@@ -1,0 +1,274 @@
+"""Who used how much: counted in memory, written in batches, summed for people and for the audio budgets.
+
+Days are UTC. A crash loses at most the last `FLUSH_SECONDS`; a clean stop loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from lingting.access.database import Database
+from lingting.access.errors import ManagementError
+from lingting.access.principal import Principal
+from lingting.access.schema import api_keys, apps, tenants, usage
+
+FLUSH_SECONDS = 2.0
+LAST_USE_SECONDS = 60.0
+DIMENSIONS = ("tenant", "app", "interface", "model", "day")
+_WATCH_SECONDS = 60.0
+_logger = logging.getLogger(__name__)
+_T = TypeVar("_T")
+_Row = tuple[str, str, str, str, str]
+Run = Callable[..., Awaitable[Any]]
+
+
+@dataclass(slots=True)
+class _Count:
+    requests: int = 0
+    errors: int = 0
+    audio_seconds: float = 0.0
+
+    def add(self, other: _Count) -> None:
+        self.requests += other.requests
+        self.errors += other.errors
+        self.audio_seconds += other.audio_seconds
+
+
+@dataclass(slots=True)
+class _Batch:
+    counts: dict[_Row, _Count] = field(default_factory=dict)
+    last_use: dict[tuple[bool, str], float] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.counts or self.last_use)
+
+    def audio(self, tenant_id: str, days: str) -> float:
+        """Seconds of one tenant on the days that begin with `days`: a day or a month."""
+        return sum(
+            count.audio_seconds for row, count in self.counts.items() if row[0] == tenant_id and row[1].startswith(days)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    day: str
+    day_seconds: float
+    month_seconds: float
+
+
+class Usage:
+    """Counts usage on the event loop and writes it from a thread; every method belongs to the loop.
+
+    `run` calls a function in a thread; `clock` gives Unix seconds.
+    """
+
+    def __init__(self, database: Database, run: Run, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._run = run
+        self._clock = clock
+        self._pending = _Batch()
+        self._writing = _Batch()
+        self._sums: dict[str, _Sums] = {}
+        self._asked: dict[str, float] = {}
+        self._last_use_written: dict[str, float] = {}
+        self._day = (0, "")
+        self._flushing = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+
+    def record(
+        self, principal: Principal, interface: str, model: str, audio_seconds: float, error: bool = False
+    ) -> None:
+        """Count one request with the seconds of audio it brought; costs microseconds and never fails."""
+        row = (principal.tenant_id, self._today(), principal.credential_id, interface, model)
+        count = self._pending.counts.get(row)
+        if count is None:
+            count = self._pending.counts[row] = _Count()
+        count.requests += 1
+        count.errors += error
+        count.audio_seconds += audio_seconds
+
+    def touch(self, principal: Principal) -> None:
+        """Note that a credential was used just now; written at most once a minute."""
+        identifier, now = principal.credential_id, self._clock()
+        if now - self._last_use_written.get(identifier, 0.0) >= LAST_USE_SECONDS:
+            self._last_use_written[identifier] = now
+            self._pending.last_use[principal.app_id is not None, identifier] = now
+
+    async def audio_used(self, tenant_id: str) -> tuple[float, float]:
+        """Seconds of audio of a tenant today and this month (UTC); what other nodes count comes seconds late."""
+        today = self._today()
+        self._asked[tenant_id] = self._clock()
+        sums = self._sums.get(tenant_id)
+        if sums is None or sums.day != today:
+            async with self._flushing:  # what is being written must not count twice
+                loaded = await self._run(_sums, self._database, [tenant_id], today)
+                self._sums |= loaded
+            sums = self._sums[tenant_id]
+        batches = (self._pending, self._writing)
+        day = sums.day_seconds + sum(batch.audio(tenant_id, today) for batch in batches)
+        return day, sums.month_seconds + sum(batch.audio(tenant_id, today[:7]) for batch in batches)
+
+    async def summary(self, since: date, until: date, by: Sequence[str]) -> list[dict[str, Any]]:
+        """As `summarise`, with everything of this process that was counted so far.
+
+        Raises:
+            ManagementError: a dimension is unknown.
+        """
+        await self.flush()
+        rows: list[dict[str, Any]] = await self._run(summarise, self._database, since, until, by)
+        return rows
+
+    async def start(self) -> None:
+        """Begin to write in the background."""
+        self._task = asyncio.create_task(self._flush_forever(), name="usage")
+
+    async def close(self) -> None:
+        """Stop, with everything written that can be."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Write what was counted; on failure it is kept for the next time."""
+        async with self._flushing:
+            today = self._today()
+            watched = self._watched()
+            if not self._pending and not watched:
+                return
+            self._writing, self._pending = self._pending, _Batch()
+            try:
+                sums = await self._run(_write, self._database, self._writing, watched, today)
+            except (SQLAlchemyError, OSError) as error:
+                _logger.warning("usage could not be written and is kept: %s", type(error).__name__)
+                self._keep()
+            except BaseException:
+                self._keep()
+                raise
+            else:
+                self._writing = _Batch()
+                self._sums = sums
+
+    async def _flush_forever(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            # Shielded: a stop in the middle of a write must not make it count again.
+            await asyncio.shield(self.flush())
+
+    def _keep(self) -> None:
+        for row, count in self._writing.counts.items():
+            self._pending.counts.setdefault(row, _Count()).add(count)
+        self._pending.last_use = {**self._writing.last_use, **self._pending.last_use}
+        self._writing = _Batch()
+
+    def _watched(self) -> list[str]:
+        oldest = self._clock() - _WATCH_SECONDS
+        self._asked = {tenant: asked for tenant, asked in self._asked.items() if asked >= oldest}
+        return list(self._asked)
+
+    def _today(self) -> str:
+        number = int(self._clock() // 86400)
+        if self._day[0] != number:
+            self._day = (number, datetime.fromtimestamp(number * 86400, UTC).date().isoformat())
+        return self._day[1]
+
+
+def summarise(database: Database, since: date, until: date, by: Sequence[str]) -> list[dict[str, Any]]:
+    """Usage from `since` to `until`, both included, one row for each combination of the dimensions in `by`.
+
+    A row has its dimensions, then `requests`, `errors` and `audio_seconds`. With "app" comes `app_name` beside the id
+    of the app or key; a tenant or app that was deleted shows by its id and an empty name. Synchronous.
+
+    Raises:
+        ManagementError: a dimension is unknown.
+    """
+    for dimension in by:
+        if dimension not in DIMENSIONS:
+            raise ManagementError(f"usage cannot be grouped by {dimension!r}, only by {', '.join(DIMENSIONS)}")
+    columns: list[sa.ColumnElement[Any]] = []
+    for dimension in dict.fromkeys(by):
+        match dimension:
+            case "tenant":
+                columns.append(sa.func.coalesce(tenants.c.name, usage.c.tenant_id).label("tenant"))
+            case "app":
+                columns.append(usage.c.credential_id.label("app"))
+                columns.append(sa.func.coalesce(apps.c.name, api_keys.c.name, "").label("app_name"))
+            case _:
+                columns.append(usage.c[dimension])
+    query = (
+        sa.select(
+            *columns,
+            sa.func.coalesce(sa.func.sum(usage.c.requests), 0).label("requests"),
+            sa.func.coalesce(sa.func.sum(usage.c.errors), 0).label("errors"),
+            sa.func.round(sa.func.coalesce(sa.func.sum(usage.c.audio_seconds), 0.0)).label("audio_seconds"),
+        )
+        .select_from(
+            usage.outerjoin(tenants, tenants.c.id == usage.c.tenant_id)
+            .outerjoin(apps, apps.c.id == usage.c.credential_id)
+            .outerjoin(api_keys, api_keys.c.id == usage.c.credential_id)
+        )
+        .where(usage.c.day >= since.isoformat(), usage.c.day <= until.isoformat())
+        .group_by(*columns)
+        .order_by(*columns)
+    )
+    with database.reading() as connection:
+        return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def _write(database: Database, batch: _Batch, watched: list[str], today: str) -> dict[str, _Sums]:
+    for attempt in range(3):
+        try:
+            with database.writing() as connection:
+                for row, count in batch.counts.items():
+                    _add(connection, row, count)
+                for (is_app, identifier), at in batch.last_use.items():
+                    table = apps if is_app else api_keys
+                    connection.execute(sa.update(table).where(table.c.id == identifier).values(last_used_at=at))
+            break
+        except IntegrityError:  # another node inserted the same row first
+            if attempt == 2:
+                raise
+    return _sums(database, watched, today)
+
+
+def _add(connection: sa.Connection, row: _Row, count: _Count) -> None:
+    keys = dict(zip(("tenant_id", "day", "credential_id", "interface", "model"), row, strict=True))
+    update = sa.update(usage).where(*(usage.c[name] == value for name, value in keys.items()))
+    changed = connection.execute(
+        update.values(
+            requests=usage.c.requests + count.requests,
+            errors=usage.c.errors + count.errors,
+            audio_seconds=usage.c.audio_seconds + count.audio_seconds,
+        )
+    )
+    if changed.rowcount == 0:
+        values = {"requests": count.requests, "errors": count.errors, "audio_seconds": count.audio_seconds}
+        connection.execute(sa.insert(usage).values(**keys, **values))
+
+
+def _sums(database: Database, tenant_ids: list[str], today: str) -> dict[str, _Sums]:
+    if not tenant_ids:
+        return {}
+    month = sa.func.sum(usage.c.audio_seconds)
+    day = sa.func.sum(sa.case((usage.c.day == today, usage.c.audio_seconds), else_=0.0))
+    query = (
+        sa.select(usage.c.tenant_id, day.label("day"), month.label("month"))
+        .where(usage.c.tenant_id.in_(tenant_ids), usage.c.day >= f"{today[:7]}-01", usage.c.day <= today)
+        .group_by(usage.c.tenant_id)
+    )
+    sums = {tenant_id: _Sums(today, 0.0, 0.0) for tenant_id in tenant_ids}
+    with database.reading() as connection:
+        for row in connection.execute(query):
+            sums[row.tenant_id] = _Sums(today, float(row.day), float(row.month))
+    return sums
