@@ -77,7 +77,7 @@ def warn_of_plain_http(settings: Settings) -> None:
         return
     _say(
         f"Warning: {settings.host} is reachable from other machines, and this server speaks plain http. Feishu's "
-        "Python SDK refuses http:// addresses other than 127.0.0.1 and localhost, and keys and speech travel in clear. Set "
+        "Python SDK refuses http:// except on 127.0.0.1 and localhost, and keys and speech travel in clear. Set "
         "LINGTING_TLS_CERTIFICATE and LINGTING_TLS_KEY, or put a proxy with TLS in front."
     )
 
