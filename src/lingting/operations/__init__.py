@@ -1,1 +1,1 @@
-"""Logs, metrics, health, draining."""
+"""What an operator watches and turns: metrics, logs."""

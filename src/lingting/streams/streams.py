@@ -43,7 +43,7 @@ class Owner(Protocol):
 class Lease(Protocol):
     """A tenant's place for one live stream."""
 
-    async def release(self) -> None:
+    def release(self) -> None:
         """Free the place; it may be called more than once."""
 
 
@@ -258,7 +258,7 @@ class Streams(Generic[OwnerT]):
             try:
                 session = self._open_live(self._options)
             except BaseException:
-                self._spawn(_release(lease))
+                lease.release()
                 raise
             sequence = Sequence(packet, window=self._window, max_waiting_bytes=self._max_waiting_bytes)
             stream = _Stream(key, session, lease, sequence, self._clock())
@@ -366,7 +366,7 @@ class Streams(Generic[OwnerT]):
                 stream.session.abort()
             except Exception:
                 log.exception("a live session failed on its abort")
-        self._spawn(_release(stream.lease))
+        stream.lease.release()
         self._ended.set()
         return True
 
@@ -380,13 +380,6 @@ class Streams(Generic[OwnerT]):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-async def _release(lease: Lease) -> None:
-    try:
-        await lease.release()
-    except Exception:
-        log.exception("a stream's place could not be freed")
 
 
 def _retrieve(outcome: asyncio.Future[str]) -> None:

@@ -1,0 +1,93 @@
+"""The HTTP application: which path is answered by what."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Scope
+
+from lingting.api import door, feishu_auth, feishu_errors, feishu_speech, flash, health, openapi
+from lingting.api import exchange as exchanges
+from lingting.api.access_log import access_line
+from lingting.api.body import clear_spool
+from lingting.api.door import Backend
+from lingting.api.exchange import Exchange
+from lingting.api.headers import Gateway
+from lingting.api.render import flash_error, gateway_error, is_open_api
+from lingting.operations.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+
+def create_app(service: Backend) -> Starlette:
+    """The application over a service; the caller starts and stops the service.
+
+    Its routes: the three speech interfaces, the token endpoints, `/openapi.json`, and what watches the server.
+    """
+    spool = service.settings.data_dir / "spool"
+    clear_spool(spool)
+    metrics = Metrics(live_streams=lambda: service.streams.live)
+
+    def observe(scope: Scope, exchange: Exchange, seconds: float) -> None:
+        metrics.observe(exchange.interface, exchange.code, seconds, exchange.audio_seconds)
+        access_line(scope, exchange, seconds)
+        door.record(service, exchange)
+
+    app = Starlette(
+        routes=_routes(),
+        exception_handlers={HTTPException: _not_routed},
+        middleware=[Middleware(Gateway, observe=observe)],
+    )
+    app.router.redirect_slashes = False
+    door.attach(app, service, metrics, spool, ThreadPoolExecutor(4, thread_name_prefix="spool"))
+    return app
+
+
+def _routes() -> list[Route]:
+    posts = {
+        feishu_speech.FILE_PATH: feishu_speech.file_recognize,
+        feishu_speech.STREAM_PATH: feishu_speech.stream_recognize,
+        feishu_auth.TENANT_TOKEN_PATH: feishu_auth.tenant_access_token,
+        feishu_auth.TENANT_TOKEN_PATH + "/": feishu_auth.tenant_access_token,
+        feishu_auth.APP_TOKEN_PATH: feishu_auth.app_access_token,
+        feishu_auth.APP_TOKEN_PATH + "/": feishu_auth.app_access_token,
+        flash.FLASH_PATH: flash.flash,
+    }
+    gets = {
+        health.HEALTH_PATH: health.healthz,
+        health.READY_PATH: health.readyz,
+        health.METRICS_PATH: health.metrics,
+        openapi.OPENAPI_PATH: openapi.openapi_json,
+    }
+    return [Route(path, endpoint, methods=["POST"]) for path, endpoint in posts.items()] + [
+        Route(path, endpoint, methods=["GET"]) for path, endpoint in gets.items()
+    ]
+
+
+async def _not_routed(request: Request, error: Exception) -> Response:
+    """Unknown paths and wrong methods, in the words of the interface they are nearest to."""
+    assert isinstance(error, HTTPException)
+    path, method = request.url.path[:100], request.method[:20]
+    exchanges.of(request.scope).interface = "other"
+    if is_open_api(request.scope):
+        if error.status_code == 405:
+            return gateway_error(
+                request.scope,
+                404,
+                feishu_errors.WRONG_METHOD,
+                "request method doesn't match",
+                message=f"{path} takes {(error.headers or {}).get('Allow', 'POST')}, not {method}",
+            )
+        return gateway_error(
+            request.scope, 404, feishu_errors.UNKNOWN_PATH, "resource not find", message=f"there is nothing at {path}"
+        )
+    if error.status_code == 405:
+        return flash_error(request.scope, 405, f"{path} does not take {method}", headers=error.headers)
+    return flash_error(request.scope, 404, f"there is nothing at {path}")

@@ -1,0 +1,56 @@
+"""What is known about one request while it is answered: for its log line, the metrics and the usage."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+
+from starlette.types import Scope
+
+from lingting.access.principal import Principal
+
+_STATE = "lingting.exchange"
+
+
+def new_log_id() -> str:
+    """14 digits of local time, then 20 random hex digits."""
+    return time.strftime("%Y%m%d%H%M%S") + secrets.token_hex(10)
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request and its answer.
+
+    Attributes:
+        log_id: the id that every answer carries.
+        interface: "file_recognize", "stream_recognize", "flash", "token", or "other".
+        principal: who asked, once that is known.
+        model: name of the model that answered.
+        audio_seconds: audio that was recognised, to be counted for the tenant.
+        status: HTTP status of the answer; 499 when the client left before it.
+        code: the protocol's own code of the answer.
+        body_read: whether the body of the request was read to its end.
+    """
+
+    log_id: str
+    interface: str = "other"
+    principal: Principal | None = None
+    model: str = ""
+    audio_seconds: float = 0.0
+    status: int = 0
+    code: int = 0
+    body_read: bool = False
+
+
+def begin(scope: Scope) -> Exchange:
+    """Attach a fresh exchange to a request."""
+    exchange = Exchange(new_log_id())
+    scope.setdefault("state", {})[_STATE] = exchange
+    return exchange
+
+
+def of(scope: Scope) -> Exchange:
+    """The exchange of a request."""
+    exchange: Exchange = scope["state"][_STATE]
+    return exchange

@@ -1,0 +1,76 @@
+"""Tenant and app access tokens: `/open-apis/auth/v3/…/internal`.
+
+Failures are answered with HTTP 200: on a 4xx a common client writes the app secret into its log.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lingting.access.errors import TooManyFailures, UnknownApp, WrongSecret
+from lingting.api import body, door
+from lingting.api import exchange as exchanges
+from lingting.api.body import BodyError, BodyLimits, ClientLeft
+from lingting.api.feishu_errors import TOO_FREQUENT, TOO_FREQUENT_MSG
+from lingting.api.render import JSON, Refusal, retry_after
+from lingting.errors import Overloaded
+
+TENANT_TOKEN_PATH = "/open-apis/auth/v3/tenant_access_token/internal"  # noqa: S105
+APP_TOKEN_PATH = "/open-apis/auth/v3/app_access_token/internal"  # noqa: S105
+MAX_BYTES = 16_384
+
+INVALID_PARAM = 10003
+WRONG_SECRET = 10014
+UNAVAILABLE = 1040102
+
+
+class _Login(msgspec.Struct):
+    app_id: str
+    app_secret: str
+
+
+_login = msgspec.json.Decoder(_Login)
+
+
+async def tenant_access_token(request: Request) -> Response:
+    """A tenant access token for an app."""
+    return await _token(request, app=False)
+
+
+async def app_access_token(request: Request) -> Response:
+    """The same token, also under the name of an app access token."""
+    return await _token(request, app=True)
+
+
+async def _token(request: Request, *, app: bool) -> Response:
+    exchange = exchanges.of(request.scope)
+    exchange.interface = "token"
+    service = door.service_of(request)
+    try:
+        content = await body.read(request, BodyLimits(MAX_BYTES, service.settings.request_timeout_seconds))
+        login = _login.decode(content)
+        issued = await service.access.issue_token(login.app_id, login.app_secret, door.address_of(request))
+    except (BodyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, UnknownApp):
+        return _failure(request, INVALID_PARAM, "invalid param")
+    except WrongSecret:
+        return _failure(request, WRONG_SECRET, "app secret invalid")
+    except TooManyFailures as error:
+        return _failure(request, TOO_FREQUENT, TOO_FREQUENT_MSG, error.retry_after)
+    except Overloaded as error:
+        return _failure(request, UNAVAILABLE, "network anomaly", error.retry_after)
+    except ClientLeft:
+        return door.left()
+    answer = {"code": 0, "msg": "ok", "tenant_access_token": issued.token, "expire": issued.expires_in}
+    if app:
+        answer["app_access_token"] = issued.token
+    return JSON(answer)
+
+
+def _failure(request: Request, code: int, msg: str, wait: float | None = None) -> Response:
+    exchange = exchanges.of(request.scope)
+    exchange.code = code
+    headers = {"Retry-After": retry_after(wait)} if wait is not None else None
+    kind = JSON if exchange.body_read else Refusal
+    return kind({"code": code, "msg": msg}, headers=headers)

@@ -1,0 +1,124 @@
+"""file_recognize and stream_recognize: `/open-apis/speech_to_text/v1/speech/…`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lingting.access.principal import SPEECH, Principal
+from lingting.api import body, door, feishu_errors
+from lingting.api import exchange as exchanges
+from lingting.api.body import BodyLimits, ClientLeft
+from lingting.api.connection import while_connected
+from lingting.api.exchange import Exchange
+from lingting.api.feishu_errors import MissingToken
+from lingting.api.feishu_parameters import BYTES_PER_SECOND, FileAudio, parse_file, parse_packet
+from lingting.api.render import JSON
+from lingting.errors import LingtingError
+from lingting.recognition.types import SAMPLE_RATE, RecognitionOptions, Samples
+from lingting.streams.packets import Action
+
+FILE_PATH = "/open-apis/speech_to_text/v1/speech/file_recognize"
+STREAM_PATH = "/open-apis/speech_to_text/v1/speech/stream_recognize"
+
+_SMALL_BODY = 65_536
+_BEARER = "Bearer "
+
+T = TypeVar("T")
+Handler = Callable[[Request, Principal, Exchange], Awaitable[Response]]
+
+
+async def file_recognize(request: Request) -> Response:
+    """The text of one short recording."""
+    return await _answered(request, "file_recognize", _file)
+
+
+async def stream_recognize(request: Request) -> Response:
+    """One packet of a stream."""
+    return await _answered(request, "stream_recognize", _packet)
+
+
+async def _answered(request: Request, interface: str, handler: Handler) -> Response:
+    """Authentication, then the handler; every known error becomes its answer."""
+    exchange = exchanges.of(request.scope)
+    exchange.interface = interface
+    service = door.service_of(request)
+    exchange.model = service.settings.model
+    try:
+        principal = exchange.principal = await door.authenticate(request, _bearer(request))
+        principal.require(SPEECH)
+        principal.may_use(exchange.model)
+        return await handler(request, principal, exchange)
+    except ClientLeft:
+        return door.left()
+    except LingtingError as error:
+        return feishu_errors.answer(request.scope, error)
+
+
+def _bearer(request: Request) -> str:
+    header = request.headers.get("authorization", "")
+    if not header.startswith(_BEARER) or not header[len(_BEARER) :].strip():
+        raise MissingToken("send the header `Authorization: Bearer <tenant_access_token>`")
+    return header[len(_BEARER) :].strip()
+
+
+async def _file(request: Request, principal: Principal, exchange: Exchange) -> Response:
+    service = door.service_of(request)
+    settings = service.settings
+    async with door.admitted(request, principal, "file"):
+        content = await body.read(
+            request, BodyLimits(file_max_bytes(settings.file_max_seconds), settings.request_timeout_seconds)
+        )
+        samples = await _off_loop(content, lambda: _samples(parse_file(content, settings.file_max_seconds)))
+        door.require_ready(service)
+        await service.access.limits.check_audio(principal, samples.size / SAMPLE_RATE)
+        options = RecognitionOptions(
+            language=door.language(settings), convert_numbers=settings.convert_numbers, timestamps=False
+        )
+        transcript = await while_connected(request, service.recognizer.recognize(samples, options))
+        exchange.audio_seconds = samples.size / SAMPLE_RATE
+    return JSON({"code": 0, "msg": "success", "data": {"recognition_text": transcript.text}})
+
+
+async def _packet(request: Request, principal: Principal, exchange: Exchange) -> Response:
+    service = door.service_of(request)
+    settings = service.settings
+    content = await body.read(request, BodyLimits(settings.stream_packet_max_bytes, settings.request_timeout_seconds))
+    packet = await _off_loop(content, partial(parse_packet, content, settings.stream_max_seconds))
+    if packet.action in (Action.START, Action.CONTINUE):
+        await service.access.limits.check_audio(principal, len(packet.audio) / BYTES_PER_SECOND)
+    reply = await service.streams.packet(principal, packet)
+    exchange.audio_seconds = reply.audio_seconds
+    return JSON(
+        {
+            "code": 0,
+            "msg": "success",
+            "data": {
+                "stream_id": packet.stream_id,
+                "sequence_id": packet.sequence_id,
+                "recognition_text": reply.text,
+            },
+        }
+    )
+
+
+def file_max_bytes(max_seconds: float) -> int:
+    """Largest body of file_recognize: base64 of the longest audio, a quarter more, and some for the rest."""
+    return int(max_seconds * BYTES_PER_SECOND * 4 / 3 * 1.25) + _SMALL_BODY
+
+
+async def _off_loop(content: bytes, work: Callable[[], T]) -> T:
+    """Does the work at once for small bodies and in a thread for large ones."""
+    if len(content) <= _SMALL_BODY:
+        return work()
+    return await asyncio.to_thread(work)
+
+
+def _samples(audio: FileAudio) -> Samples:
+    return np.frombuffer(audio.pcm, dtype="<i2").astype(np.float32) * np.float32(1 / 32768)

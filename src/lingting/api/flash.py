@@ -1,0 +1,140 @@
+"""Flash: a whole audio file in, sentences with times out. `POST /v1/audio/asr/flash`."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from lingting.access.errors import (
+    InvalidCredential,
+    LimitExceeded,
+    MissingScope,
+    ModelForbidden,
+    TooManyFailures,
+    UserToken,
+)
+from lingting.access.principal import FLASH, Principal
+from lingting.api import body, door
+from lingting.api import exchange as exchanges
+from lingting.api.body import BodyEncoded, BodyError, BodyLimits, BodyTooLarge, ClientLeft
+from lingting.api.connection import while_connected
+from lingting.api.exchange import Exchange
+from lingting.api.flash_parameters import FlashError, FlashParameters, parse
+from lingting.api.render import JSON, flash_error, retry_after
+from lingting.errors import AudioError, AudioTooLong, EmptyAudio, LingtingError, Overloaded
+from lingting.recognition.types import SAMPLE_RATE, RecognitionOptions, Transcript
+
+FLASH_PATH = "/v1/audio/asr/flash"
+
+
+async def flash(request: Request) -> Response:
+    """Answer one request; every known error becomes its answer."""
+    exchange = exchanges.of(request.scope)
+    exchange.interface = "flash"
+    try:
+        principal = exchange.principal = await door.authenticate(request, _bearer(request))
+        principal.require(FLASH)
+        async with door.admitted(request, principal, "flash"):
+            return await _recognized(request, principal, exchange)
+    except ClientLeft:
+        return door.left()
+    except FlashError as error:
+        return flash_error(request.scope, error.status, str(error), param=error.param)
+    except LingtingError as error:
+        return answer(request.scope, error)
+
+
+async def _recognized(request: Request, principal: Principal, exchange: Exchange) -> Response:
+    service = door.service_of(request)
+    settings = service.settings
+    parameters = parse(request, convert_numbers=settings.convert_numbers)
+    model = parameters.model or settings.model
+    if model != settings.model:
+        raise FlashError(404, f"the model {model[:60]!r} is not installed; leave model out for the default", "model")
+    exchange.model = model
+    principal.may_use(model)
+    door.require_ready(service)
+    limits = BodyLimits(settings.flash_max_bytes, settings.request_timeout_seconds)
+    async with body.spooled(request, limits, door.spool_of(request), door.disk_of(request)) as (path, size):
+        if size == 0:
+            raise FlashError(400, "the body is empty; send the audio file as the body")
+        transcript = await while_connected(request, _transcript(request, principal, path, parameters))
+    exchange.audio_seconds = transcript.duration
+    return JSON(_result(transcript, principal.owner))
+
+
+async def _transcript(request: Request, principal: Principal, path: Path, parameters: FlashParameters) -> Transcript:
+    service = door.service_of(request)
+    samples = await service.decoder.decode(
+        path,
+        format=parameters.format,
+        sample_rate=parameters.sample_rate,
+        max_seconds=service.settings.flash_max_seconds,
+    )
+    await service.access.limits.check_audio(principal, samples.size / SAMPLE_RATE)
+    options = RecognitionOptions(
+        language=door.language(service.settings),
+        hot_words=parameters.hot_words,
+        convert_numbers=parameters.convert_numbers,
+        max_sentence_silence=parameters.max_sentence_silence_ms / 1000,
+    )
+    return await service.recognizer.recognize(samples, options)
+
+
+def _result(transcript: Transcript, owner: str) -> dict[str, object]:
+    duration = round(transcript.duration * 1000)
+    return {
+        "task_id": f"asr-{uuid.uuid4().hex}",
+        "user": owner,
+        "flash_result": {
+            "duration": duration,
+            "sentences": [
+                {
+                    "text": sentence.text,
+                    "begin_time": max(0, round(sentence.start * 1000)),
+                    "end_time": min(duration, round(sentence.end * 1000)),
+                }
+                for sentence in transcript.sentences
+            ],
+        },
+    }
+
+
+def _bearer(request: Request) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise InvalidCredential("send the header `Authorization: Bearer <API key>`", "missing")
+    return token.strip()
+
+
+def answer(scope: Scope, error: LingtingError) -> Response:  # noqa: PLR0911
+    """The answer to a request that ended in a known error."""
+    match error:
+        case InvalidCredential(reason="missing"):
+            return flash_error(scope, 401, str(error), headers={"WWW-Authenticate": "Bearer"})
+        case InvalidCredential() | UserToken():
+            return flash_error(scope, 401, "the API key is unknown or revoked", headers={"WWW-Authenticate": "Bearer"})
+        case MissingScope():
+            return flash_error(scope, 403, str(error))
+        case ModelForbidden():
+            return flash_error(scope, 403, str(error), param="model")
+        case LimitExceeded():
+            return flash_error(scope, 429, str(error), headers={"Retry-After": retry_after(error.reset_seconds)})
+        case TooManyFailures():
+            return flash_error(scope, 429, str(error), headers={"Retry-After": retry_after(error.retry_after)})
+        case BodyTooLarge() | AudioTooLong():
+            return flash_error(scope, 413, str(error))
+        case BodyEncoded():
+            return flash_error(scope, 415, str(error), param="Content-Encoding")
+        case BodyError() | EmptyAudio():
+            return flash_error(scope, 400, str(error))
+        case AudioError():
+            return flash_error(scope, 415, str(error))
+        case Overloaded():
+            return flash_error(scope, 503, str(error), headers={"Retry-After": retry_after(error.retry_after)})
+        case _:
+            return flash_error(scope, 500, "the recognition failed; try again")

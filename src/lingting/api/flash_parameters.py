@@ -1,0 +1,121 @@
+"""What a caller of flash asks for: headers with underscores or hyphens, or query parameters."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from starlette.requests import Request
+
+FORMATS = ("wav", "mp3", "pcm", "flac", "ogg", "opus", "aac", "m4a", "mp4", "amr", "webm")
+SAMPLE_RATES = (4000, 192_000)
+SENTENCE_SILENCES_MS = (100, 60_000)
+DEFAULT_SENTENCE_SILENCE_MS = 3000
+MAX_HOT_WORDS = 500
+MAX_HOT_WORD_LENGTH = 64
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_COMMAS = re.compile(r"[,，]")
+
+
+class FlashError(Exception):
+    """A request that flash refuses.
+
+    Attributes:
+        status: HTTP status of the answer.
+        param: name of the parameter at fault.
+    """
+
+    def __init__(self, status: int, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.param = param
+
+
+@dataclass(frozen=True, slots=True)
+class FlashParameters:
+    """The checked parameters of one request; `model` is None for the default."""
+
+    format: str = "wav"
+    sample_rate: int = 16_000
+    max_sentence_silence_ms: int = DEFAULT_SENTENCE_SILENCE_MS
+    model: str | None = None
+    hot_words: tuple[str, ...] = ()
+    convert_numbers: bool = False
+
+
+def parse(request: Request, *, convert_numbers: bool = False) -> FlashParameters:
+    """The parameters of a request; `convert_numbers` is what holds when the request does not say.
+
+    Raises:
+        FlashError: one is malformed, out of range, or names something unknown.
+    """
+    form = _value(request, "format") or "wav"
+    if form.lower().lstrip(".") not in FORMATS:
+        raise FlashError(415, f"unknown format {_shown(form)}; the formats are {', '.join(FORMATS)}", "format")
+    table = _value(request, "hot_words_table_id")
+    if table:
+        raise FlashError(
+            400, f"there is no hot word table {_shown(table)}; send the words in hot_words", "hot_words_table_id"
+        )
+    return FlashParameters(
+        format=form.lower().lstrip("."),
+        sample_rate=_number(request, "sample_rate", 16_000, SAMPLE_RATES, "Hz"),
+        max_sentence_silence_ms=_number(
+            request, "max_sentence_silence", DEFAULT_SENTENCE_SILENCE_MS, SENTENCE_SILENCES_MS, "ms"
+        ),
+        model=_value(request, "model") or None,
+        hot_words=_hot_words(request),
+        convert_numbers=_boolean(request, "convert_numbers", convert_numbers),
+    )
+
+
+def _value(request: Request, name: str) -> str:
+    for header in (name, name.replace("_", "-")):
+        value = request.headers.get(header)
+        if value is not None and value.strip():
+            return value.strip()
+    return request.query_params.get(name, "").strip()
+
+
+def _number(request: Request, name: str, default: int, bounds: tuple[int, int], unit: str) -> int:
+    text = _value(request, name)
+    if not text:
+        return default
+    if not _NUMBER.fullmatch(text):
+        raise FlashError(400, f"{name} must be a whole number of {unit}, got {_shown(text)}", name)
+    number = int(text)
+    if not bounds[0] <= number <= bounds[1]:
+        raise FlashError(400, f"{name} must be from {bounds[0]} to {bounds[1]} {unit}, got {number}", name)
+    return number
+
+
+def _boolean(request: Request, name: str, default: bool) -> bool:
+    text = _value(request, name).lower()
+    if text in ("", "true", "false", "1", "0"):
+        return text in ("true", "1") if text else default
+    raise FlashError(400, f"{name} must be true or false, got {_shown(text)}", name)
+
+
+def _hot_words(request: Request) -> tuple[str, ...]:
+    encoded = _value(request, "hot_words")
+    try:
+        text = unquote_to_bytes(encoded.replace("+", " ").encode("latin-1")).decode("utf-8")
+    except UnicodeEncodeError:
+        text = encoded
+    except UnicodeDecodeError:
+        raise FlashError(400, "hot_words is not URL-encoded UTF-8", "hot_words") from None
+    words = tuple(dict.fromkeys(word.strip() for word in _COMMAS.split(text) if word.strip()))
+    if len(words) > MAX_HOT_WORDS:
+        raise FlashError(400, f"hot_words may hold {MAX_HOT_WORDS} words, got {len(words)}", "hot_words")
+    for word in words:
+        if len(word) > MAX_HOT_WORD_LENGTH:
+            raise FlashError(400, f"a hot word may have {MAX_HOT_WORD_LENGTH} characters, got {len(word)}", "hot_words")
+        if not word.isprintable():
+            raise FlashError(400, f"a hot word has unprintable characters: {_shown(word)}", "hot_words")
+    return words
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:39] + "…")

@@ -1,0 +1,97 @@
+"""The outermost layer: log id, header names in title case, and a last answer when everything else failed.
+
+Some clients look reply headers up case-sensitively in title case, while ASGI frameworks write them in lower case.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lingting.api import exchange as exchanges
+from lingting.api.exchange import Exchange
+from lingting.api.render import internal_error
+
+SECURITY_HEADERS = (
+    (b"X-Content-Type-Options", b"nosniff"),
+    (b"X-Frame-Options", b"DENY"),
+    (b"Referrer-Policy", b"no-referrer"),
+    (b"Content-Security-Policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"Cache-Control", b"no-store"),
+)
+CLIENT_LEFT = 499
+
+log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """ASGI middleware that every request passes first.
+
+    Adds `X-Tt-Logid`, `X-Request-Id`, `Date` and the security headers to every answer that does not bring its own;
+    writes header names in title case; turns an unexpected error into the 500 of its interface.
+
+    Args:
+        app: what answers.
+        observe: told about every finished request, with the seconds it took.
+    """
+
+    def __init__(self, app: ASGIApp, observe: Callable[[Scope, Exchange, float], None]) -> None:
+        self._app = app
+        self._observe = observe
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; anything but HTTP goes through untouched."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        exchange = exchanges.begin(scope)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                message["headers"] = _complete(message["headers"], exchange.log_id.encode())
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception:
+            log.exception("unexpected error, log_id %s", exchange.log_id)
+            if exchange.status:
+                raise
+            await internal_error(scope)(scope, receive, send_with_headers)
+        finally:
+            exchange.status = exchange.status or CLIENT_LEFT
+            self._observe(scope, exchange, time.perf_counter() - started)
+
+
+def _complete(headers: list[tuple[bytes, bytes]], log_id: bytes) -> list[tuple[bytes, bytes]]:
+    named = [(title_case(name), value) for name, value in headers]
+    given = {name for name, _ in named}
+    named += [
+        (name, value)
+        for name, value in (
+            (b"X-Tt-Logid", log_id),
+            (b"X-Request-Id", log_id),
+            (b"Date", _date(int(time.time()))),
+            *SECURITY_HEADERS,
+        )
+        if name not in given
+    ]
+    return named
+
+
+@functools.lru_cache(maxsize=256)
+def title_case(name: bytes) -> bytes:
+    """`x-tt-logid` as `X-Tt-Logid`."""
+    return b"-".join(part[:1].upper() + part[1:].lower() for part in name.split(b"-"))
+
+
+@functools.lru_cache(maxsize=2)
+def _date(second: int) -> bytes:
+    return formatdate(second, usegmt=True).encode("ascii")
