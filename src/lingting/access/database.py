@@ -88,9 +88,9 @@ class Database:
                 if self.is_sqlite and "locked" in str(error) and time.monotonic() < deadline:
                     time.sleep(0.05)
                     continue
-                raise DatabaseError(f"the database {self.shown} cannot be opened: {_reason(error)}") from None
+                raise DatabaseError(f"the database {self.shown} cannot be opened: {reason(error)}") from None
             except SQLAlchemyError as error:
-                raise DatabaseError(f"the database {self.shown} cannot be opened: {_reason(error)}") from None
+                raise DatabaseError(f"the database {self.shown} cannot be opened: {reason(error)}") from None
 
     def close(self) -> None:
         """Close every connection."""
@@ -216,6 +216,7 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
-def _reason(error: SQLAlchemyError) -> str:
+def reason(error: SQLAlchemyError) -> str:
+    """The driver's own words, in one line, without the statement and its values."""
     text = str(getattr(error, "orig", None) or error)
     return text.strip().splitlines()[0] if text.strip() else type(error).__name__

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from lingting.access import credentials
-from lingting.access.database import Database
-from lingting.access.errors import ManagementError
+from lingting.access.database import Database, reason
+from lingting.access.errors import DatabaseError, ManagementError
 from lingting.access.principal import ALL_SCOPES, DEFAULT_SCOPES, TenantLimits
 from lingting.access.records import (
     ApiKey,
@@ -26,9 +28,27 @@ from lingting.access.records import (
     tenant_from,
 )
 from lingting.access.schema import api_keys, apps, state, tenants
+from lingting.access.usage import summarise
 
 DEFAULT_TENANT = "default"
 _NAME_LENGTH = 200
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Directory]:
+    """The directory of the database at a SQLAlchemy URL, created or brought up to date first.
+
+    Raises:
+        DatabaseError: it cannot be opened; the message says what to do.
+    """
+    database = Database(url)
+    try:
+        database.open()
+        yield Directory(database)
+    except SQLAlchemyError as error:
+        raise DatabaseError(f"the database {database.shown} does not do what it should: {reason(error)}") from None
+    finally:
+        database.close()
 
 
 class Directory:
@@ -166,6 +186,12 @@ class Directory:
     def delete_key(self, reference: str) -> ApiKey:
         """Remove an API key; its usage stays."""
         return key_from(self._delete(api_keys, reference))
+
+    # -- usage --------------------------------------------------------------------------------------------------------
+
+    def usage(self, since: date, until: date, by: Sequence[str]) -> list[dict[str, Any]]:
+        """What was used, as `lingting.access.usage.summarise` says."""
+        return summarise(self._database, since, until, by)
 
     # -- the first start ----------------------------------------------------------------------------------------------
 
