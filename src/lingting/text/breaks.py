@@ -1,0 +1,127 @@
+"""Where Chinese may be broken: pauses between words, and the places where no mark can stand."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+
+from lingting.recognition.types import RawWord, Seconds
+from lingting.text.words import has_han, is_han
+
+STOP_LEFT = 3
+"""Units a sentence has at least, unless the pause behind it is long."""
+BORDER_LEFT = 7
+"""Units before a segment border without a pause, for a comma there."""
+BORDER_RIGHT = 4
+CONJUNCTION_LEFT = 6
+"""Units before a conjunction, for a comma there."""
+
+_NOT_BEFORE = {
+    **dict.fromkeys("们吗呢吧嘛啊呀者", ""),
+    "的": "确士",
+    "地": "方铁图球区址点震面下位",
+    "得": "到出知",
+    "了": "解不",
+    "着": "急手重眼",
+    "之": "后前所类间",
+    "等": "到于待会一我他你等",
+    "过": "去来了年程几后",
+    "和": "平谐",
+    "与": "其此",
+    "及": "时格",
+    "或": "者许",
+    "性": "格能别质",
+    "化": "学妆验",
+}
+"""Characters that no mark stands before, and the characters with which they begin a word that it may stand before."""
+_NOT_AFTER = {
+    **dict.fromkeys("把被跟让很最更没才也又再这那每各某该两几", ""),
+    "是": "但可于还就不总要凡老倒",
+    "在": "现存实所正潜内外自",
+    "和": "温饱总",
+    "与": "参赠",
+    "及": "涉普危波",
+    "或": "抑",
+    "对": "反绝相不一应针面",
+    "从": "服听顺",
+    "向": "方倾意志动走一",
+    "给": "送交发",
+    "以": "所可难足予",
+    "为": "认作行成以因人",
+    "于": "终",
+    "由": "自理事",
+    "比": "对相占无",
+    "使": "行大天促致即",
+    "将": "即",
+    "不": "从",
+    "就": "成造",
+    "都": "首成古京",
+    "还": "归偿退",
+    "第": "及",
+    "一": "第唯统之周期万专单",
+    "的": "目是好真对有",
+    "地": "各土当外本基工内产耕草场断",
+    "得": "值觉获取懂记不",
+    "并": "一合",
+    "之": "总",
+    "所": "场究出厕",
+    "有": "没拥具国含持只所",
+}
+"""Characters that no mark stands behind, and the characters behind which they end a word that it may follow."""
+_BORDER_NOT_AFTER = frozenset("了有到")
+_CLAUSE_OPENERS = ("但是", "可是", "然而", "因此", "所以", "因为", "而且", "否则", "尽管", "于是", "虽然")
+_NOT_BEFORE_OPENER = frozenset("是正就都也不才之只有和与个种其")
+_NUMERAL = re.compile(r"^(?:[零〇一二三四五六七八九十百千万亿两幺点]|[\d.,:%]+)$")
+
+
+def gaps(words: Sequence[RawWord], speech: Sequence[tuple[Seconds, Seconds]] = ()) -> list[Seconds]:
+    """Silence behind each word but the last, in seconds.
+
+    An aligner often stretches a word over the silence behind it; so silence between spans of speech that lies between
+    the middles of two words counts as a pause between them.
+    """
+    result: list[Seconds] = []
+    for word, following in itertools.pairwise(words):
+        gap = max(0.0, following.start - word.end)
+        low, high = (word.start + word.end) / 2, (following.start + following.end) / 2
+        for before, after in itertools.pairwise(speech):
+            gap = max(gap, min(high, after[0]) - max(low, before[1]))
+        result.append(gap)
+    return result
+
+
+def until_mark(marks: Sequence[str], start: int) -> int:
+    """How many units follow from `start` up to the next mark or the end."""
+    for index in range(start, len(marks)):
+        if marks[index]:
+            return index + 1 - start
+    return len(marks) - start
+
+
+def may_break(cores: Sequence[str], index: int, strength: str) -> bool:
+    """Whether a mark may stand behind unit `index`, which is not the last.
+
+    Args:
+        strength: "stop" behind a long pause, "comma" behind a pause, "border" at a segment border, or "none".
+    """
+    before, after = cores[index], cores[index + 1]
+    if not is_han(before) and not has_han(after):
+        return strength in {"stop", "comma"} and not (_NUMERAL.match(before) and _NUMERAL.match(after))
+    if _NUMERAL.match(before) and _NUMERAL.match(after) and strength != "stop":
+        return False
+    if opens_clause(cores, index + 1):
+        return True
+    second = cores[index + 2] if index + 2 < len(cores) else ""
+    if after in _NOT_BEFORE and (not second or second not in _NOT_BEFORE[after]):
+        return False
+    first = cores[index - 1] if index else ""
+    if before in _NOT_AFTER and (not first or first not in _NOT_AFTER[before]):
+        return False
+    return not (strength == "border" and before in _BORDER_NOT_AFTER)
+
+
+def opens_clause(cores: Sequence[str], index: int) -> bool:
+    """Whether a conjunction that takes a comma before it begins at unit `index`."""
+    two = "".join(cores[index : index + 2])
+    return two in _CLAUSE_OPENERS and (index == 0 or cores[index - 1] not in _NOT_BEFORE_OPENER)

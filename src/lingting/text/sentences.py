@@ -1,0 +1,82 @@
+"""Sentences: where one ends, and when it was said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lingting.recognition.types import Language, RawWord, Seconds, Sentence, Word
+from lingting.text import spacing
+from lingting.text.words import tail
+
+SHORTEST: Seconds = 0.02
+"""No word and no sentence is shorter than this."""
+
+_FINAL = frozenset("。！？.!?…")
+
+
+def split(
+    words: Sequence[RawWord],
+    language: Language,
+    max_sentence_silence: Seconds,
+    speech: Sequence[tuple[Seconds, Seconds]] = (),
+    duration: Seconds | None = None,
+) -> list[Sentence]:
+    """Cut words into sentences.
+
+    A pause longer than `max_sentence_silence` always ends a sentence, and final punctuation ends one too. The times
+    of words and sentences strictly increase, do not overlap, and lie between 0 and `duration`.
+
+    Args:
+        words: one unit each, in the order said; times in seconds.
+        speech: spans in which voice activity heard speech, ascending; words that reach out of one are clipped to it.
+        duration: length of the recording; unknown when None.
+    """
+    timed = _timed(words, speech, duration)
+    sentences: list[Sentence] = []
+    start = 0
+    for index, word in enumerate(timed):
+        last = index == len(timed) - 1
+        silent = not last and timed[index + 1].start - word.end > max_sentence_silence
+        if last or silent or _FINAL.intersection(tail(word.text)):
+            sentences.append(_sentence(timed[start : index + 1], language))
+            start = index + 1
+    return sentences
+
+
+def _sentence(words: Sequence[Word], language: Language) -> Sentence:
+    text = spacing.join(word.text for word in words)
+    return Sentence(text, words[0].start, words[-1].end, tuple(words), language)
+
+
+def _timed(words: Sequence[RawWord], speech: Sequence[tuple[Seconds, Seconds]], duration: Seconds | None) -> list[Word]:
+    """Words with their times clipped to speech and made to follow each other; the last ones make room when the
+    recording ends before them."""
+    result: list[Word] = []
+    clock = 0.0
+    for word in words:
+        start, end = _clip(max(0.0, word.start), max(0.0, word.end), speech)
+        start = max(start, clock)
+        clock = max(end, start + SHORTEST)
+        result.append(Word(word.text, start, clock, word.probability))
+    if duration is None or not result or result[-1].end <= duration:
+        return result
+    shortest = min(SHORTEST, duration / len(result))
+    limit = duration
+    for index in range(len(result) - 1, -1, -1):
+        late = result[index]
+        if late.end <= limit:
+            break
+        start = max(0.0, min(late.start, limit - shortest))
+        result[index] = Word(late.text, start, limit, late.probability)
+        limit = start
+    return result
+
+
+def _clip(start: Seconds, end: Seconds, speech: Sequence[tuple[Seconds, Seconds]]) -> tuple[Seconds, Seconds]:
+    """The part of a word inside the span of speech that it shares most with; a word outside all of them is left."""
+    best, shared = None, 0.0
+    for begin, stop in speech:
+        common = min(end, stop) - max(start, begin)
+        if common > shared:
+            best, shared = (begin, stop), common
+    return (max(start, best[0]), min(end, best[1])) if best else (start, end)
