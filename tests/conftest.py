@@ -117,7 +117,7 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> 
         if process.poll() is not None:
             pytest.fail(f"the server stopped with exit code {process.returncode}:\n{log.read_text()}", pytrace=False)
         try:
-            with urllib.request.urlopen(f"{url}/ready", timeout=5, context=trusting):
+            with urllib.request.urlopen(f"{url}/readyz", timeout=5, context=trusting):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)

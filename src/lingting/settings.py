@@ -108,6 +108,7 @@ class Settings(BaseSettings):
 
     # -- operations ---------------------------------------------------------------------------------------------------
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
+    metrics_public: bool = Field(False, description="Show /metrics to other machines too, not only to this one.")
     log_format: Literal["text", "json"] = Field("text", description="Log lines for people or for machines.")
 
     @classmethod
@@ -195,5 +196,9 @@ def _read_file(overrides: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
 def _suggestion(name: str, known: set[str]) -> str:
     import difflib
 
-    close = difflib.get_close_matches(name, sorted(known), n=1)
-    return f"; did you mean {close[0]}?" if close else "; `lingting settings` lists every setting"
+    # without the prefix that all share, or any two names would be alike
+    prefix = PREFIX if name.startswith(PREFIX) else ""
+    close = difflib.get_close_matches(
+        name.removeprefix(prefix), sorted(each.removeprefix(prefix) for each in known), n=1
+    )
+    return f"; did you mean {prefix}{close[0]}?" if close else "; `lingting settings` lists every setting"

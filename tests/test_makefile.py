@@ -1,0 +1,90 @@
+"""The Makefile and the set-up script, without installing anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.requirements import require_program
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def make(*arguments: str) -> str:
+    return subprocess.run(
+        [require_program("make"), "--no-print-directory", *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+
+
+def test_make_alone_prints_the_help() -> None:
+    assert make() == make("help")
+
+
+def test_help_lists_every_target_that_the_readme_names() -> None:
+    shown = make("help")
+    for readme in ("README.md", "README.zh.md", "CONTRIBUTING.md"):
+        for target in re.findall(r"`?make ([a-z-]+)", (ROOT / readme).read_text(encoding="utf-8")):
+            assert f"  make {target} " in shown, f"{readme} names make {target}"
+
+
+def find_python(**environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["/bin/sh", str(ROOT / "scripts" / "find_python.sh")],
+        env={**os.environ, **environment}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_a_python_that_is_named_is_taken() -> None:
+    assert find_python(PYTHON=sys.executable).stdout.strip() == sys.executable
+
+
+def test_without_a_python_that_fits_the_message_says_what_to_install(tmp_path: Path) -> None:
+    shown = find_python(PATH=str(tmp_path), PYTHON="")
+    assert shown.returncode == 1
+    assert "No Python 3.11 or newer" in shown.stderr
+    assert "apt-get install python3 python3-venv" in shown.stderr
+
+
+def test_a_python_that_does_not_fit_is_refused_by_name() -> None:
+    shown = find_python(PYTHON="/bin/false")
+    assert shown.returncode == 1
+    assert "/bin/false is not a Python 3.11 or newer" in shown.stderr
+
+
+def set_up(environment: Path, profile: str = "serve") -> subprocess.CompletedProcess[str]:
+    """Run the set-up with a folder whose pip always fails, so that nothing is ever installed."""
+    script = ROOT / "scripts" / "setup_environment.py"
+    return subprocess.run(
+        [sys.executable, str(script), profile, str(environment)],
+        env={**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/nonexistent", "PIP_CONFIG_FILE": os.devnull},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_a_set_up_that_fails_says_so_and_is_not_taken_for_done(tmp_path: Path) -> None:
+    environment = tmp_path / "venv"
+    shown = set_up(environment)
+    assert shown.returncode == 1
+    assert "The set-up failed" in shown.stderr
+    assert not (environment / "installed.json").exists()
+    assert "Making" in set_up(environment).stdout, "what was cut short is made anew"
+
+
+def test_a_set_up_that_is_complete_does_nothing(tmp_path: Path) -> None:
+    environment = tmp_path / "venv"
+    (environment / "bin").mkdir(parents=True)
+    (environment / "bin" / "python").touch()
+    keys = "import sys; sys.path.insert(0, 'scripts'); import json, setup_environment as s; from pathlib import Path\n"
+    keys += "print(json.dumps({name: s.key(name, Path(sys.argv[1])) for name in s.LOCKS}))"
+    done = subprocess.run([sys.executable, "-c", keys, str(environment)], cwd=ROOT, capture_output=True, check=True)
+    (environment / "installed.json").write_bytes(done.stdout)
+    for profile in ("serve", "dev"):
+        shown = set_up(environment, profile)
+        assert (shown.returncode, shown.stdout, shown.stderr) == (0, "", "")
+    (environment / "installed.json").write_text(json.dumps({**json.loads(done.stdout), "serve": "an older lock"}))
+    assert set_up(environment, "serve").returncode == 1
