@@ -16,7 +16,7 @@ class Sequence:
     """The order of one stream's packets.
 
     Remembers a digest of each of the last `window` packets and holds at most `max_waiting_bytes` of audio that came
-    ahead of a packet that is not there yet.
+    ahead of a packet that is not there yet. The first packet taken is that of number `base`.
 
     Attributes:
         base: number of the first packet.
@@ -25,13 +25,13 @@ class Sequence:
         total_bytes: audio taken so far, in order or waiting.
     """
 
-    def __init__(self, first: StreamPacket, *, window: int, max_waiting_bytes: int) -> None:
-        self.base = self.expected = first.sequence_id
+    def __init__(self, base: int, *, window: int, max_waiting_bytes: int) -> None:
+        self.base = self.expected = base
         self.last: int | None = None
         self.total_bytes = 0
         self._window = window
         self._max_waiting_bytes = max_waiting_bytes
-        self._first = first.digest
+        self._first: bytes | None = None
         self._digests: dict[int, bytes] = {}
         self._waiting: dict[int, bytes] = {}
         self._waiting_bytes = 0
@@ -77,6 +77,8 @@ class Sequence:
         number = packet.sequence_id
         if packet.action is Action.END and self._waiting and (highest := max(self._waiting)) > number:
             raise FinalBeforeOthers(number, highest)
+        if self._first is None:
+            self._first = packet.digest
         ahead = number != self.expected
         if ahead and self._waiting_bytes + len(packet.audio) > self._max_waiting_bytes:
             raise TooMuchAhead(self.expected, self._max_waiting_bytes)

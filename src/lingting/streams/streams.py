@@ -260,7 +260,7 @@ class Streams(Generic[OwnerT]):
             except BaseException:
                 lease.release()
                 raise
-            sequence = Sequence(packet, window=self._window, max_waiting_bytes=self._max_waiting_bytes)
+            sequence = Sequence(packet.sequence_id, window=self._window, max_waiting_bytes=self._max_waiting_bytes)
             stream = _Stream(key, session, lease, sequence, self._clock())
             stream.outcome.add_done_callback(_retrieve)
             self._live[key] = stream
