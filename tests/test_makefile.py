@@ -72,19 +72,40 @@ def test_a_set_up_that_fails_says_so_and_is_not_taken_for_done(tmp_path: Path) -
     assert shown.returncode == 1
     assert "The set-up failed" in shown.stderr
     assert not (environment / "installed.json").exists()
-    assert "Making" in set_up(environment).stdout, "what was cut short is made anew"
+    assert (environment / "unfinished").exists(), "the next run makes it anew"
 
 
 def test_a_set_up_that_is_complete_does_nothing(tmp_path: Path) -> None:
     environment = tmp_path / "venv"
     (environment / "bin").mkdir(parents=True)
     (environment / "bin" / "python").touch()
-    keys = "import sys; sys.path.insert(0, 'scripts'); import json, setup_environment as s; from pathlib import Path\n"
-    keys += "print(json.dumps({name: s.key(name, Path(sys.argv[1])) for name in s.LOCKS}))"
-    done = subprocess.run([sys.executable, "-c", keys, str(environment)], cwd=ROOT, capture_output=True, check=True)
-    (environment / "installed.json").write_bytes(done.stdout)
+    keys = json.loads(in_set_up("json.dumps({name: key(name, environment) for name in LOCKS})", environment))
+    (environment / "installed.json").write_text(json.dumps(keys))
     for profile in ("serve", "dev"):
         shown = set_up(environment, profile)
         assert (shown.returncode, shown.stdout, shown.stderr) == (0, "", "")
-    (environment / "installed.json").write_text(json.dumps({**json.loads(done.stdout), "serve": "an older lock"}))
-    assert set_up(environment, "serve").returncode == 1
+
+
+def test_a_set_up_is_not_complete_with_another_lock_or_when_it_was_cut_short(tmp_path: Path) -> None:
+    environment = tmp_path / "venv"
+    (environment / "bin").mkdir(parents=True)
+    (environment / "bin" / "python").touch()
+    stamp = environment / "installed.json"
+    stamp.write_text(in_set_up("json.dumps({'serve': key('serve', environment)})", environment))
+    assert in_set_up("up_to_date(environment, 'serve')", environment) == "True"
+    assert in_set_up("up_to_date(environment, 'dev')", environment) == "False"
+    (environment / "unfinished").touch()
+    assert in_set_up("up_to_date(environment, 'serve')", environment) == "False"
+    (environment / "unfinished").unlink()
+    stamp.write_text('{"serve": "of an older lock"}')
+    assert in_set_up("up_to_date(environment, 'serve')", environment) == "False"
+
+
+def in_set_up(expression: str, environment: Path) -> str:
+    """What an expression in the set-up script's module gives."""
+    code = "import sys; sys.path.insert(0, 'scripts'); from setup_environment import *\n"
+    code += f"environment = Path(sys.argv[1]); print({expression})"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(environment)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()

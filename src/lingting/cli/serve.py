@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import shlex
-import socket
 import sys
 from typing import TYPE_CHECKING
 
 import typer
-
-from lingting.errors import SettingsError
 
 if TYPE_CHECKING:
     from lingting.access.directory import Directory
@@ -18,26 +14,24 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 DEMO = "demo"
 
 
 @app.command()
 def serve() -> None:
     """Start the server. Settings come from the environment or a TOML file; `lingting settings` lists them."""
+    from lingting.operations import logs
     from lingting.settings import load
 
     settings = load()
-    require_free_port(settings)
+    logs.configure(settings.log_level, settings.log_format)
     prepare(settings)
 
     from lingting import service
     from lingting.api import server
 
-    built = service.build(settings)
-    warn_of_plain_http(settings)
-    greet(settings)
-    server.run(built)
+    status = server.run(service.build(settings), on_ready=lambda url: greet(settings, url))
+    raise typer.Exit(status)
 
 
 def prepare(settings: Settings) -> None:
@@ -54,35 +48,7 @@ def prepare(settings: Settings) -> None:
     samples.write(settings.data_dir / "sample")
 
 
-def require_free_port(settings: Settings) -> None:
-    """Say plainly that the address cannot be listened on, before anything else is done.
-
-    Raises:
-        SettingsError: it is in use, not allowed or not of this machine.
-    """
-    try:
-        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        socket.create_server((settings.host, settings.port), family=family).close()
-    except (OSError, OverflowError) as error:
-        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            raise SettingsError(
-                f"port {settings.port} on {settings.host} is in use; stop what listens there or set LINGTING_PORT"
-            ) from error
-        raise SettingsError(f"cannot listen on {settings.host} port {settings.port}: {error}") from error
-
-
-def warn_of_plain_http(settings: Settings) -> None:
-    """Warn when others can reach the server without TLS."""
-    if settings.host in LOOPBACK or settings.host.startswith("127.") or settings.tls:
-        return
-    _say(
-        f"Warning: {settings.host} is reachable from other machines, and this server speaks plain http. Feishu's "
-        "Python SDK refuses http:// except on 127.0.0.1 and localhost, and keys and speech travel in clear. Set "
-        "LINGTING_TLS_CERTIFICATE and LINGTING_TLS_KEY, or put a proxy with TLS in front."
-    )
-
-
-def greet(settings: Settings) -> None:
+def greet(settings: Settings, url: str) -> None:
     """On the very first start make the demo credentials and show how to use them; later show their names."""
     from lingting.access.database import Database
     from lingting.access.directory import Directory
@@ -94,14 +60,14 @@ def greet(settings: Settings) -> None:
         made = directory.create_demo()
         if made is not None:
             app, key = made
-            _say(first_start(settings, app.app.id, app.app_secret, key.key))
+            _say(first_start(settings, url, app.app.id, app.app_secret, key.key))
         else:
-            _say(later_start(settings, directory))
+            _say(later_start(url, directory))
     finally:
         database.close()
 
 
-def first_start(settings: Settings, app_id: str, app_secret: str, key: str) -> str:
+def first_start(settings: Settings, url: str, app_id: str, app_secret: str, key: str) -> str:
     """What the very first start shows: the only time the secrets are seen."""
     return "\n".join(
         [
@@ -112,14 +78,15 @@ def first_start(settings: Settings, app_id: str, app_secret: str, key: str) -> s
             f"  app_secret  {app_secret}",
             f"  API key     {key}",
             "",
-            f"Once the server is ready ({address(settings)}), try each of the three interfaces:",
+            "Try each of the three interfaces:",
             "",
-            *(f"{line}\n" for line in curl_lines(settings, key)),
+            *(f"{line}\n" for line in curl_lines(settings, url, key)),
+            f"Ready on {url}",
         ]
     )
 
 
-def later_start(settings: Settings, directory: Directory) -> str:
+def later_start(url: str, directory: Directory) -> str:
     """What every later start shows: the demo credentials that are still there, without their secrets."""
     names = [f"app {app.id}" for app in directory.apps() if app.name == DEMO]
     names += [f"API key {key.prefix}…" for key in directory.keys() if key.name == DEMO]  # noqa: SIM118
@@ -128,15 +95,15 @@ def later_start(settings: Settings, directory: Directory) -> str:
         if names
         else "The demo credentials are gone."
     )
-    return f"{demo}\nNew ones: lingting apps create NAME, lingting keys create NAME. Address: {address(settings)}"
+    return f"{demo}\nNew ones: lingting apps create NAME, lingting keys create NAME.\nReady on {url}"
 
 
-def curl_lines(settings: Settings, key: str) -> list[str]:
+def curl_lines(settings: Settings, url: str, key: str) -> list[str]:
     """One command per interface that works as it is written."""
     from lingting import samples
 
     folder = (settings.data_dir / "sample").absolute()
-    base, curl = address(settings), f"curl -s{'k' if settings.tls else ''} -H 'Authorization: Bearer {key}'"
+    base, curl = here(url), f"curl -s{'k' if settings.tls else ''} -H 'Authorization: Bearer {key}'"
     speech = f"{base}/open-apis/speech_to_text/v1/speech"
     last = sum(name.startswith("stream-") for name in samples.contents()) - 1
     numbers = " ".join(str(number) for number in range(last + 1))
@@ -153,11 +120,9 @@ def curl_lines(settings: Settings, key: str) -> list[str]:
     ]
 
 
-def address(settings: Settings) -> str:
-    """The address at which this machine reaches the server."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104
-    host = f"[{host}]" if ":" in host and not host.startswith("[") else host
-    return f"{'https' if settings.tls else 'http'}://{host}:{settings.port}"
+def here(url: str) -> str:
+    """The address at which this machine reaches a server that listens on `url`."""
+    return url.replace("://0.0.0.0:", "://127.0.0.1:").replace("://[::]:", "://[::1]:")
 
 
 def _say(text: str) -> None:
