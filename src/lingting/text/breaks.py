@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from lingting.recognition.types import RawWord, Seconds
-from lingting.text.words import has_han, is_han
+from lingting.text.words import is_han
 
 STOP_LEFT = 3
 """Units a sentence has at least, unless the pause behind it is long."""
 BORDER_LEFT = 7
 """Units before a segment border without a pause, for a comma there."""
 BORDER_RIGHT = 4
-CONJUNCTION_LEFT = 6
-"""Units before a conjunction, for a comma there."""
+"""Units behind it."""
+OPENER_LEFT = 6
+"""Units before a conjunction, for a comma there without a pause or border."""
 
 _NOT_BEFORE = {
     **dict.fromkeys("们吗呢吧嘛啊呀者", ""),
@@ -69,59 +71,70 @@ _NOT_AFTER = {
     "有": "没拥具国含持只所",
 }
 """Characters that no mark stands behind, and the characters behind which they end a word that it may follow."""
-_BORDER_NOT_AFTER = frozenset("了有到")
+_PAUSED_AFTER = frozenset("了有到")
+"""Characters that a mark stands behind only with a pause."""
+_OPENING_WORDS = frozenset({
+    "万一", "如果", "只要", "因为", "所以", "根据", "通过", "或者", "并且", "而且", "但是", "可是", "即使", "虽然",
+    "我们", "你们", "他们",
+})  # fmt: skip
+"""Words that open a clause: no mark behind them without a pause."""
 _CLAUSE_OPENERS = ("但是", "可是", "然而", "因此", "所以", "因为", "而且", "否则", "尽管", "于是", "虽然")
 _NOT_BEFORE_OPENER = frozenset("是正就都也不才之只有和与个种其")
 _NUMERAL = re.compile(r"^(?:[零〇一二三四五六七八九十百千万亿两幺点]|[\d.,:%]+)$")
 
 
 def gaps(words: Sequence[RawWord], speech: Sequence[tuple[Seconds, Seconds]] = ()) -> list[Seconds]:
-    """Silence behind each word but the last, in seconds.
+    """Silence between each word and the next, in seconds.
 
     An aligner often stretches a word over the silence behind it; so silence between spans of speech that lies between
     the middles of two words counts as a pause between them.
     """
+    silences = [(before[1], after[0]) for before, after in pairwise(speech)]
+    starts = [start for start, _ in silences]
     result: list[Seconds] = []
-    for word, following in itertools.pairwise(words):
+    for word, following in pairwise(words):
         gap = max(0.0, following.start - word.end)
         low, high = (word.start + word.end) / 2, (following.start + following.end) / 2
-        for before, after in itertools.pairwise(speech):
-            gap = max(gap, min(high, after[0]) - max(low, before[1]))
+        for start, end in silences[max(0, bisect_left(starts, low) - 1) : bisect_left(starts, high)]:
+            gap = max(gap, min(high, end) - max(low, start))
         result.append(gap)
     return result
 
 
 def until_mark(marks: Sequence[str], start: int) -> int:
-    """How many units follow from `start` up to the next mark or the end."""
-    for index in range(start, len(marks)):
-        if marks[index]:
-            return index + 1 - start
-    return len(marks) - start
+    """How many units follow from `start` up to the next mark or the end, counted up to `BORDER_RIGHT`."""
+    stop = min(len(marks), start + BORDER_RIGHT)
+    return next((index + 1 - start for index in range(start, stop) if marks[index]), stop - start)
 
 
-def may_break(cores: Sequence[str], index: int, strength: str) -> bool:
-    """Whether a mark may stand behind unit `index`, which is not the last.
-
-    Args:
-        strength: "stop" behind a long pause, "comma" behind a pause, "border" at a segment border, or "none".
-    """
+def may_break(cores: Sequence[str], index: int, *, paused: bool) -> bool:
+    """Whether a mark may stand behind unit `index`, which is not the last; fewer places without a pause there."""
     before, after = cores[index], cores[index + 1]
-    if not is_han(before) and not has_han(after):
-        return strength in {"stop", "comma"} and not (_NUMERAL.match(before) and _NUMERAL.match(after))
-    if _NUMERAL.match(before) and _NUMERAL.match(after) and strength != "stop":
+    if _NUMERAL.match(before) and _NUMERAL.match(after):
         return False
-    if opens_clause(cores, index + 1):
-        return True
+    if not is_han(before) and not is_han(after):
+        return paused
     second = cores[index + 2] if index + 2 < len(cores) else ""
     if after in _NOT_BEFORE and (not second or second not in _NOT_BEFORE[after]):
         return False
     first = cores[index - 1] if index else ""
     if before in _NOT_AFTER and (not first or first not in _NOT_AFTER[before]):
         return False
-    return not (strength == "border" and before in _BORDER_NOT_AFTER)
+    return paused or (before not in _PAUSED_AFTER and first + before not in _OPENING_WORDS)
 
 
 def opens_clause(cores: Sequence[str], index: int) -> bool:
     """Whether a conjunction that takes a comma before it begins at unit `index`."""
     two = "".join(cores[index : index + 2])
     return two in _CLAUSE_OPENERS and (index == 0 or cores[index - 1] not in _NOT_BEFORE_OPENER)
+
+
+def inside_word(cores: Sequence[str], index: int, is_word: Callable[[str], bool]) -> bool:
+    """Whether a word of two to four characters reaches across the place behind unit `index`."""
+    for length in range(2, 5):
+        for first in range(max(0, index - length + 2), index + 1):
+            reaching = cores[first : first + length]
+            han = len(reaching) == length and all(len(c) == 1 and is_han(c) for c in reaching)
+            if han and is_word("".join(reaching)):
+                return True
+    return False

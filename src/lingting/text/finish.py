@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from lingting.recognition.types import Language, RawWord, Seconds, Sentence
 from lingting.text import numbers, punctuation, sentences, spacing
 from lingting.text import script as scripts
+from lingting.text.punctuation import DEFAULT_PAUSES, Pauses
 from lingting.text.script import Script
 from lingting.text.words import from_text, one_unit_each
 
@@ -22,6 +23,8 @@ def finish(
     speech: Sequence[tuple[Seconds, Seconds]] = (),
     duration: Seconds | None = None,
     final: bool = True,
+    pauses: Pauses = DEFAULT_PAUSES,
+    is_word: Callable[[str], bool] | None = None,
 ) -> list[Sentence]:
     """Sentences for a reader from the words of one utterance as the engine wrote them.
 
@@ -31,8 +34,12 @@ def finish(
         speech: spans in which voice activity heard speech, ascending, on the clock of `words`.
         duration: length of the recording; no time lies beyond it.
         final: whether the utterance has ended; its last word then ends a sentence.
+        pauses: see `punctuation.restore`, and so for `is_word`.
     """
-    ready = _rules(words, language, script, convert_numbers, speech, final)
+    ready = _in_script(one_unit_each(words), script)
+    ready = punctuation.restore(ready, language, pauses=pauses, speech=speech, final=final, is_word=is_word)
+    if convert_numbers:
+        ready = numbers.convert(ready, language)
     return sentences.split(ready, language, max_sentence_silence, speech, duration)
 
 
@@ -40,20 +47,10 @@ def finish_text(
     text: str, language: Language, *, script: Script = "simplified", convert_numbers: bool = False, final: bool = True
 ) -> str:
     """Text for a reader from text without times; applied to its own result it changes nothing."""
-    return spacing.join(word.text for word in _rules(from_text(text), language, script, convert_numbers, (), final))
-
-
-def _rules(
-    words: Sequence[RawWord],
-    language: Language,
-    script: Script,
-    convert_numbers: bool,
-    speech: Sequence[tuple[Seconds, Seconds]],
-    final: bool,
-) -> list[RawWord]:
-    ready = _in_script(one_unit_each(words), script)
-    ready = punctuation.restore(ready, language, speech=speech, final=final)
-    return numbers.convert(ready, language) if convert_numbers else ready
+    ready = punctuation.restore(_in_script(from_text(text), script), language, final=final)
+    if convert_numbers:
+        ready = numbers.convert(ready, language)
+    return spacing.join(word.text for word in ready)
 
 
 def _in_script(words: Sequence[RawWord], script: Script) -> list[RawWord]:

@@ -70,27 +70,23 @@ def _starts(word: str) -> bool:
 def _at(words: Sequence[str], tails: Sequence[str], index: int) -> tuple[int, str] | None:
     """The number that begins at `index`: the word behind it and its digits."""
     before = words[index - 1] if index and not tails[index - 1] else ""
-    if before and before[-1].isdigit():
-        return None
     if before in _MONTHS and (date := _day(words, tails, index)):
         return date
     end = _reach(words, tails, index)
-    said = " ".join(words[index:end]).replace("-", " ").split()
     following = words[end] if end < len(words) and not tails[end - 1] else ""
-    if following[:1].isdigit() or not said:
+    if end == index or before[-1:].isdigit() or following[:1].isdigit():
         return None
+    said = " ".join(words[index:end]).replace("-", " ").split()
+    new = ""
     if following in _ORDINALS and said[-1] in _TENS and _ORDINALS[following] < 10:
         value = _value(said)
         return (end + 1, _ordinal(value + _ORDINALS[following])) if value is not None else None
     if following == "point" and (decimal := _decimal(words, tails, end)):
-        stop, fraction = decimal
         value = _value(said)
-        if value is not None:
-            return _with_unit(words, tails, stop, f"{value}.{fraction}")
-    new = _whole(said, before, following)
-    if not new:
-        return None
-    return _with_unit(words, tails, end, new)
+        end, new = decimal[0], "" if value is None else f"{value}.{decimal[1]}"
+    else:
+        new = _whole(said, before, following)
+    return _with_unit(words, tails, end, new) if new else None
 
 
 def _whole(said: Sequence[str], before: str, following: str) -> str:

@@ -26,6 +26,8 @@ _CARDINAL = re.compile(f"(?:{_YI}|{_WAN}|{_THOUSAND}|{_HUNDRED}|{_TEN})")
 _DIGITS = re.compile("[零〇一二三四五六七八九幺]+")
 _ONE = re.compile(_D)
 _VALUE = {**{c: str(i) for i, c in enumerate("零一二三四五六七八九")}, "〇": "0", "幺": "1", "两": "2"}
+_CONTEXT = 8
+"""Characters around a number that say what it is."""
 _ASCENDING = "一二三四五六七八九"
 
 _HOUR = f"(?:二十[一二三四]?|十{_D}?|[零一二两三四五六七八九])"
@@ -46,6 +48,7 @@ _EXCEPTIONS = re.compile(
     "(?:农历|阴历|腊月|正月|旧历|初)[零一二三四五六七八九十月]+|大年[一二三四五六七八九十]+|一一[对列介说道]|"
     "十一届|十里八乡|千千万万|万万|九五之尊|九九归一|九死一生|七七八八|五五开|二八|三七分|四六级|八九不离十|十个手指"
 )
+_MEASURE = re.compile("[个年月日号点分块元岁天次人名家位条本张只件米公吨度倍多种辆台套座层届级秒周]|小时")
 _PATTERN = re.compile(
     f"(?P<percent>百分之(?:百(?!{_N})|{_N}+(?:点[零一二三四五六七八九]+)?))"
     r"|(?P<letter>(?<= )[A-Z]) (?P<digit>[一二三四五六七八九])(?![个次位种下零一二两三四五六七八九十百千万点])"
@@ -60,54 +63,50 @@ _PATTERN = re.compile(
 
 def spans(text: str) -> Iterator[tuple[int, int, str]]:
     """The numbers in `text` that become digits: first offset, offset behind the last, and the digits; in order."""
-    kept = [match.span() for match in _EXCEPTIONS.finditer(text)]
-    position = 0
-    while match := _PATTERN.search(text, position):
-        position = match.end()
+    kept = {offset for match in _EXCEPTIONS.finditer(text) for offset in range(*match.span())}
+    for match in _PATTERN.finditer(text):
         start, end = match.span()
-        if any(low < end and start < high for low, high in kept):
-            continue
-        if _beside_digits(text, start, end):
-            continue
-        yield from _written(text, match)
+        before, after = text[max(0, start - _CONTEXT) : start], text[end : end + _CONTEXT]
+        digits_beside = any(c.isascii() and c.isdigit() for c in (before.rstrip()[-1:], after.lstrip()[:1]))
+        if not digits_beside and kept.isdisjoint(range(start, end)):
+            yield from _written(match, before, after)
 
 
-def _beside_digits(text: str, start: int, end: int) -> bool:
-    before, after = text[:start].rstrip()[-1:], text[end:].lstrip()[:1]
-    return any(beside.isascii() and beside.isdigit() for beside in (before, after))
+def _written(match: re.Match[str], before: str, after: str) -> Iterator[tuple[int, int, str]]:
+    if match["hour"]:
+        return _clock(match)
+    if match["run"]:
+        return _run(before, match["run"], after, match.start())
+    if match["decimal"] and _DAYPART.search(before):
+        whole = match["decimal"].partition("点")[0]
+        return _replace(match.start(), match.start() + len(whole), _number(whole))
+    return _replace(*match.span(), _phrase(match, before, after))
 
 
-def _written(text: str, match: re.Match[str]) -> Iterator[tuple[int, int, str]]:
-    kind = match.lastgroup or ""
-    start, end = match.span()
-    before, after = text[:start], text[end:]
-    if kind == "percent":
+def _replace(start: int, end: int, new: str) -> Iterator[tuple[int, int, str]]:
+    if new:
+        yield start, end, new
+
+
+def _phrase(match: re.Match[str], before: str, after: str) -> str:
+    """What is written for a number that is told by the words in it; "" when it stays."""
+    new = ""
+    if match["percent"]:
         number = match["percent"].removeprefix("百分之")
-        new = "100" if number == "百" else _number(number)
-        if new and not after.startswith(("几", "来")):
-            yield start, end, f"{new}%"
+        value = "100" if number == "百" else _number(number)
+        new = f"{value}%" if value and not after.startswith(("几", "来")) else ""
     elif match["letter"]:
-        yield start, end, match["letter"] + _VALUE[match["digit"]]
+        new = match["letter"] + _VALUE[match["digit"]]
     elif match["generation"]:
-        yield start, end, _VALUE[match["generation"]] + "G"
+        new = _VALUE[match["generation"]] + "G"
     elif match["denominator"]:
         lower, upper = _number(match["denominator"]), _number(match["numerator"])
-        if lower and upper and not before.endswith("又"):
-            yield start, end, f"{upper}/{lower}"
-    elif match["hour"]:
-        yield from _clock(match)
-    elif kind == "decimal":
-        whole = match["decimal"].partition("点")[0]
-        if _DAYPART.search(before):
-            if hour := _number(whole):
-                yield start, start + len(whole), hour
-        elif new := _number(match["decimal"]):
-            yield start, end, new
-    elif kind == "month":
-        if not before.endswith(("个", "几", "数")) and (new := _number(match["month"])):
-            yield start, end, new
-    else:
-        yield from _run(before, match["run"], after, start)
+        new = f"{upper}/{lower}" if lower and upper and not before.endswith("又") else ""
+    elif match["month"]:
+        new = _number(match["month"]) if not before.endswith(("个", "几", "数")) else ""
+    elif match["decimal"]:
+        new = _number(match["decimal"])
+    return new
 
 
 def _clock(match: re.Match[str]) -> Iterator[tuple[int, int, str]]:
@@ -133,9 +132,7 @@ def _run(before: str, run: str, after: str, start: int) -> Iterator[tuple[int, i
         return
     if not _CARDINAL.fullmatch(run):
         return
-    if run == "十" and not re.match(
-        r"[个年月日号点分块元岁天次人名家位条本张只件米公吨度倍多种辆台套座层届级秒周]|小时", after
-    ):
+    if run == "十" and not _MEASURE.match(after):
         return
     if run[-1] in "万亿":
         yield from _round(run, start)
@@ -153,20 +150,17 @@ def _round(run: str, start: int) -> Iterator[tuple[int, int, str]]:
 
 
 def _single_counts(before: str, run: str, after: str) -> bool:
-    """Whether a single digit is one that GB/T 15835 writes as digit: a date, a measure, money, a clock time, 5G."""
+    """Whether a single digit is one that GB/T 15835 writes as digit: a date, a measure, money, a clock time."""
     if run not in _VALUE or run in "零〇幺":
         return False
-    if after.startswith(("日", "号")) and before.endswith("月"):
-        return True
-    if after.startswith("号") and not before.endswith(("第", "头")):
-        return run != "两"
-    if after.startswith("点") and _DAYPART.search(before):
-        return True
-    if re.match(f"(?:{_UNITS})|块{_D}(?!{_N})", after):
-        return True
-    if after.startswith("度") and before.endswith(("零下", "零上", "气温", "摄氏", "高温", "低温")):
-        return True
-    return bool(re.search(f"{_D}[米块]$", before)) and not re.match(f"{_N}|[个位条把张]", after)
+    return bool(
+        (after.startswith(("日", "号")) and before.endswith("月"))
+        or (after.startswith("号") and not before.endswith(("第", "头")) and run != "两")
+        or (after.startswith("点") and _DAYPART.search(before))
+        or (after.startswith("度") and before.endswith(("零下", "零上", "气温", "摄氏", "高温", "低温")))
+        or re.match(f"(?:{_UNITS})|块{_D}(?!{_N})", after)
+        or (re.search(f"{_D}[米块]$", before) and not re.match(f"{_N}|[个位条把张]", after))
+    )
 
 
 def _digits_count(before: str, run: str, after: str) -> bool:

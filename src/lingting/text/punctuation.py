@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from lingting.recognition.types import Language, RawWord, Seconds
 from lingting.text import breaks, questions
 from lingting.text.words import CLOSERS, OPENERS, core, has_han, is_han, one_unit_each, tail
 
-FULL_WIDTH = {",": "，", ".": "。", "?": "？", "!": "！", ";": "；", ":": "：", "…": "……"}
-LATIN = {"，": ",", "、": ",", "。": ".", "？": "?", "！": "!", "；": ";", "：": ":", "…": "..."}
-_FINAL = frozenset("。！？.!?…")
-_RANK = "?!.…;:,、"
+_FULL_WIDTH = {",": "，", "、": "、", ".": "。", "?": "？", "!": "！", ";": "；", ":": "：", "…": "……"}
+_HALF_WIDTH = {",": ",", "、": ",", ".": ".", "?": "?", "!": "!", ";": ";", ":": ":", "…": "..."}
+_KIND = {"，": ",", "。": ".", "？": "?", "！": "!", "；": ";", "：": ":"}
+_STRENGTH = "?!.…;:,、"
 """Of a run of marks, the one that stays, strongest first."""
+_FINAL = frozenset("?!.…")
 _LETTER = re.compile(r"[^\W\d_]")
-_LATIN_OF = {"，": ",", "。": ".", "？": "?", "！": "!", "；": ";", "：": ":", "…": "…", "·": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Pauses:
     Attributes:
         comma: a comma in Chinese.
         stop: a full stop in Chinese.
-        border: a full stop where a segment of the engine's own ends.
+        border: a full stop in Chinese where a segment of the engine's own ends.
         english_comma: a comma in English, which engines punctuate well themselves.
         english_stop: a full stop in English.
     """
@@ -38,13 +38,17 @@ class Pauses:
     english_stop: Seconds = 1.2
 
 
+DEFAULT_PAUSES = Pauses()
+
+
 def restore(
     words: Sequence[RawWord],
     language: Language,
     *,
-    pauses: Pauses | None = None,
+    pauses: Pauses = DEFAULT_PAUSES,
     speech: Sequence[tuple[Seconds, Seconds]] = (),
     final: bool = True,
+    is_word: Callable[[str], bool] | None = None,
 ) -> list[RawWord]:
     """Write punctuation as a person would: full-width in Chinese, Latin in English.
 
@@ -54,149 +58,139 @@ def restore(
 
     Args:
         words: one unit each; longer ones are cut.
-        speech: spans in which voice activity heard speech; silence between them counts as pause.
+        speech: spans in which voice activity heard speech, ascending; silence between them counts as pause.
         final: whether the utterance has ended, so that its last word ends a sentence.
+        is_word: whether two to four Han characters are a word; no comma is put inside one.
     """
-    pauses = pauses or Pauses()
-    units = one_unit_each(words)
-    cores = [core(unit.text) for unit in units]
-    marks = [_own_mark(tail(unit.text)) for unit in units]
-    closers = ["".join(c for c in tail(unit.text) if c in CLOSERS or c == "'") for unit in units]
-    gaps = breaks.gaps(units, speech)
+    draft = _Draft(one_unit_each(words), pauses, speech, final, is_word)
     if language == "zh":
-        _mark_chinese(units, cores, marks, gaps, pauses, final)
+        draft.mark_chinese()
     else:
-        _mark_english(units, cores, marks, gaps, pauses, final)
-    result: list[RawWord] = []
-    capital = language == "en"
-    for index, unit in enumerate(units):
-        following = cores[index + 1] if index + 1 < len(cores) else ""
-        kept = any(c in FULL_WIDTH.values() for c in tail(unit.text))
-        mark = _written(marks[index], cores, index, following, language, kept)
-        text = cores[index]
-        if language == "en":
-            text = _capital(text, capital)
-            capital = bool(mark) and mark[-1] in _FINAL
-        text += mark + closers[index] if not tail(unit.text).startswith(tuple(CLOSERS)) else closers[index] + mark
-        result.append(unit if text == unit.text else replace(unit, text=text))
-    return result
+        draft.mark_english()
+    return draft.written(language)
 
 
-def _own_mark(behind: str) -> str:
-    """The one mark that a run of marks amounts to, in its Latin form; "" for none."""
-    latin = [_LATIN_OF.get(c, c) for c in behind]
-    if ".." in behind and not any(c in "?!" for c in latin):
-        return "…"
-    found = [c for c in latin if c and c in _RANK]
-    return min(found, key=_RANK.index) if found else ""
+class _Draft:
+    """Words, and the mark behind each in its half-width form, "" for none."""
 
+    def __init__(
+        self,
+        units: list[RawWord],
+        pauses: Pauses,
+        speech: Sequence[tuple[Seconds, Seconds]],
+        final: bool,
+        is_word: Callable[[str], bool] | None,
+    ) -> None:
+        self.units = units
+        self.cores = [core(unit.text) for unit in units]
+        self.tails = [tail(unit.text) for unit in units]
+        self.marks = [_mark_of(behind) for behind in self.tails]
+        self.gaps = [*breaks.gaps(units, speech), 0.0]
+        self.pauses = pauses
+        self.final = final
+        self.is_word = is_word
 
-def _mark_chinese(
-    units: Sequence[RawWord],
-    cores: Sequence[str],
-    marks: list[str],
-    gaps: Sequence[Seconds],
-    pauses: Pauses,
-    final: bool,
-) -> None:
-    clause = sentence = 0
-    last = len(units) - 1
-    for index in range(len(units)):
-        mark = marks[index]
-        if index == last:
-            if final and mark not in {"?", "!", ".", "…"}:
-                mark = "."
-        elif not mark:
-            mark = _missing_chinese(units, cores, marks, index, clause, gaps[index], pauses)
-        if mark in {".", ";"} or (mark == "," and index < last):
-            asks = questions.chinese(cores[sentence : index + 1], [*marks[sentence:index], ""])
-            if mark == "." and asks:
+    def mark_chinese(self) -> None:
+        clause = sentence = 0
+        for index in range(len(self.units)):
+            mark = self.marks[index]
+            if index == len(self.units) - 1:
+                if self.final and mark not in _FINAL:
+                    mark = "."
+            elif not mark:
+                mark = self._missing(index, index + 1 - clause)
+            if mark == "." and questions.chinese(self.cores[sentence : index + 1], self.marks[sentence:index]):
                 mark = "?"
-        marks[index] = mark
-        if mark:
-            clause = index + 1
-        if mark in {"?", "!", ".", "…"}:
-            sentence = index + 1
+            self.marks[index] = mark
+            if mark:
+                clause = index + 1
+            if mark in _FINAL:
+                sentence = index + 1
+
+    def _missing(self, index: int, left: int) -> str:
+        """The mark behind a unit that has none; `left` units stand before it since the last mark."""
+        gap, border, cores = self.gaps[index], self.units[index].border, self.cores
+        stop = gap >= self.pauses.stop or (border and gap >= self.pauses.border)
+        pause = gap >= self.pauses.comma
+        right = breaks.until_mark(self.marks, index + 1)
+        if questions.ends_asking(cores, index):
+            return "?"
+        if breaks.opens_clause(cores, index + 1):
+            least = breaks.OPENER_LEFT if not (border or pause) else 2
+            return "." if stop and left >= breaks.STOP_LEFT else "," if left >= least and right >= 2 else ""
+        if not (stop or pause or border) or not breaks.may_break(cores, index, paused=stop or pause):
+            return ""
+        if stop:
+            return "." if left >= breaks.STOP_LEFT or gap >= 2 * self.pauses.stop else ","
+        enough = (2, 2) if pause else (breaks.BORDER_LEFT, breaks.BORDER_RIGHT)
+        split = self.is_word is not None and breaks.inside_word(cores, index, self.is_word)
+        return "," if left >= enough[0] and right >= enough[1] and not split else ""
+
+    def mark_english(self) -> None:
+        sentence = 0
+        bare = not any(self.marks[:-1])
+        for index in range(len(self.units)):
+            mark = self.marks[index]
+            if index == len(self.units) - 1:
+                missing = "." if self.final and mark not in _FINAL else ""
+            else:
+                missing = self._missing_english(index) if bare and not mark else ""
+            if missing == "." and questions.english(self.cores[sentence : index + 1]):
+                missing = "?"
+            self.marks[index] = missing or mark
+            if self.marks[index] in _FINAL:
+                sentence = index + 1
+
+    def _missing_english(self, index: int) -> str:
+        gap = self.gaps[index]
+        if gap >= self.pauses.english_stop or (self.units[index].border and gap >= self.pauses.stop):
+            return "."
+        return "," if gap >= self.pauses.english_comma else ""
+
+    def written(self, language: Language) -> list[RawWord]:
+        """The words with their marks as they stand in text."""
+        result: list[RawWord] = []
+        capital = language == "en"
+        for index, unit in enumerate(self.units):
+            said = self.cores[index]
+            if language == "en":
+                said = _capital(said, start=capital)
+                capital = self.marks[index] in _FINAL
+            closers = "".join(c for c in self.tails[index] if c in CLOSERS or c == "'")
+            mark = self._mark_in_text(index, language)
+            first = self.tails[index][:1]
+            text = said + (closers + mark if first and first in closers else mark + closers)
+            result.append(unit if text == unit.text else replace(unit, text=text))
+        return result
+
+    def _mark_in_text(self, index: int, language: Language) -> str:
+        """Full-width beside Han characters and at the end of Chinese, else half-width."""
+        mark, said = self.marks[index], self.cores[index]
+        if not mark or (mark == "." and said.endswith(".")):
+            return ""
+        following = self.cores[index + 1] if index + 1 < len(self.cores) else ""
+        if is_han(said):
+            full = language == "zh" or has_han(following)
+        elif following:
+            full = language == "zh" and has_han(following)
+        else:
+            kept = any(c in _KIND for c in self.tails[index])
+            full = language == "zh" and (kept or not _LETTER.search(said) or any(map(has_han, self.cores)))
+        return (_FULL_WIDTH if full else _HALF_WIDTH)[mark]
 
 
-def _missing_chinese(
-    units: Sequence[RawWord],
-    cores: Sequence[str],
-    marks: Sequence[str],
-    index: int,
-    clause: int,
-    gap: Seconds,
-    pauses: Pauses,
-) -> str:
-    left = index + 1 - clause
-    right = breaks.until_mark(marks, index + 1)
-    border = units[index].border
-    strength = "none"
-    if gap >= pauses.stop or (border and gap >= pauses.border):
-        strength = "stop"
-    elif gap >= pauses.comma:
-        strength = "comma"
-    elif border:
-        strength = "border"
-    if not breaks.may_break(cores, index, strength):
-        return ""
-    if strength == "stop":
-        return "." if left >= breaks.STOP_LEFT or gap >= 2 * pauses.stop else ","
-    if questions.ends_asking(cores, index):
-        return "?"
-    if strength == "comma" and left >= 2 and right >= 2:
-        return ","
-    if strength == "border" and left >= breaks.BORDER_LEFT and right >= breaks.BORDER_RIGHT:
-        return ","
-    if breaks.opens_clause(cores, index + 1) and left >= breaks.CONJUNCTION_LEFT and right >= 2:
-        return ","
-    return ""
+def _mark_of(behind: str) -> str:
+    """The one mark that the punctuation behind a unit amounts to, in its half-width form."""
+    kinds = [_KIND.get(c, c) for c in behind]
+    if (".." in behind or "…" in behind) and not {"?", "!"}.intersection(kinds):
+        return "…"
+    found = [kind for kind in kinds if kind in _STRENGTH]
+    return min(found, key=_STRENGTH.index) if found else ""
 
 
-def _mark_english(
-    units: Sequence[RawWord],
-    cores: Sequence[str],
-    marks: list[str],
-    gaps: Sequence[Seconds],
-    pauses: Pauses,
-    final: bool,
-) -> None:
-    sentence = 0
-    last = len(units) - 1
-    unmarked = not any(marks[:-1])
-    for index in range(len(units)):
-        if index == last:
-            if final and marks[index] not in {"?", "!", ".", "…"}:
-                marks[index] = "?" if questions.english(cores[sentence:]) else "."
-        elif not marks[index] and unmarked:
-            gap = gaps[index]
-            if gap >= pauses.english_stop or (units[index].border and gap >= pauses.stop):
-                marks[index] = "?" if questions.english(cores[sentence : index + 1]) else "."
-            elif gap >= pauses.english_comma:
-                marks[index] = ","
-        if marks[index] in {"?", "!", ".", "…"}:
-            sentence = index + 1
-
-
-def _written(mark: str, cores: Sequence[str], index: int, following: str, language: Language, kept: bool) -> str:
-    """The mark as it stands in text: full-width beside Han characters and at the end of Chinese, else Latin."""
-    if not mark or (mark == "." and cores[index].endswith(".")):
-        return ""
-    if is_han(cores[index]):
-        full = language == "zh" or has_han(following)
-    elif following:
-        full = language == "zh" and has_han(following)
-    else:
-        full = language == "zh" and (kept or not _LETTER.search(cores[index]) or any(map(has_han, cores)))
-    if full:
-        return FULL_WIDTH.get(mark, mark)
-    return LATIN.get(mark, mark)
-
-
-def _capital(text: str, start: bool) -> str:
+def _capital(text: str, *, start: bool) -> str:
     bare = text.lstrip(OPENERS)
-    if bare == "i" or bare.startswith(("i'", "i’")):
-        bare = "I" + bare[1:]
-    elif start and bare.islower():
+    opened = text[: len(text) - len(bare)]
+    if bare == "i" or bare.startswith(("i'", "i’")) or (start and bare.islower()):
         bare = bare[0].upper() + bare[1:]
-    return text[: len(text) - len(bare)] + bare
+    return opened + bare

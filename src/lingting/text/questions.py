@@ -21,32 +21,36 @@ _EMBEDDED = re.compile(
 )
 _INDEFINITE = re.compile(
     r"(?:什么|谁|哪里|哪儿|怎么|怎样|哪个|多少)[^，]{0,3}[都也]|没什么|没有什么|没多少|没有多少|多少[有能会]?[点些]|什么的$|不怎么|怎么也|怎么都|"
-    r"为什么(?:会)?呢$^|谁知|多少年来|好多少|什么(?:[^，]{1,6})什么|谁(?:[^，]{1,6})谁|哪里(?:[^，]{1,6})哪里|怎么(?:[^，]{1,4})怎么|几个月|好几|几天[前后来]"
+    r"谁知|多少年来|好多少|什么(?:[^，]{1,6})什么|谁(?:[^，]{1,6})谁|哪里(?:[^，]{1,6})哪里|怎么(?:[^，]{1,4})怎么|几个月|好几|几天[前后来]"
 )
 _STATES = re.compile(r"(?:还|正|在|可|才|着)[^，]*呢$")
 
+_PERSON = "i|you|he|she|it|we|they"
+_BE = "is|are|was|were"
+_DO = "do|does|did|have|has"
+_MAY = "can|could|will|would|should"
 _INVERTED = re.compile(
-    r"^(?:(?:so|and|but|well|ok|okay|oh|hey|hi|hello|now|then) )?(?:"
-    r"(?:what|where|when|why|how|who|whom)(?:'s|'re| (?:is|are|was|were|do|does|did|can|could|will|would|should|have|has|am)\b(?! (?:said|not)\b))"
-    r"|how (?:many|much|long|far|old|often|big|tall) .*\b(?:is|are|was|were|do|does|did|can|could|will|would|should|have|has)\b"
-    r"|(?:what|which) (?:time|day|color|colour|kind|one|year|way|city|language) (?:is|are|was|were|do|does|did|can|will|would|should)\b"
-    r"|(?:is|are|was|were|isn't|aren't|wasn't|weren't|can|could|will|would|should|can't|couldn't|won't|wouldn't|shouldn't) "
-    r"(?:i|you|he|she|it|we|they|there|this|that|these|those|the|your|my|our|his|her|their|anyone|anybody|someone|everyone)\b"
-    r"|(?:do|does|did|have|has|am|don't|doesn't|didn't|haven't|hasn't|may|shall) (?:i|you|he|she|it|we|they|anyone|anybody)\b"
+    r"(?:(?:so|and|but|well|ok|okay|oh|hey|hi|hello|now|then) )?(?:"
+    rf"(?:what|where|when|why|how|who|whom)(?:'s|'re| (?:{_BE}|{_DO}|{_MAY}|am)\b(?! (?:said|not)\b))"
+    rf"|how (?:many|much|long|far|old|often|big|tall) .*\b(?:{_BE}|{_DO}|{_MAY})\b"
+    rf"|(?:what|which) (?:time|day|color|colour|kind|one|year|way|city|language) (?:{_BE}|{_DO}|{_MAY})\b"
+    rf"|(?:{_BE}|{_MAY}|isn't|aren't|wasn't|weren't|can't|couldn't|won't|wouldn't|shouldn't) "
+    rf"(?:{_PERSON}|there|this|that|these|those|the|your|my|our|his|her|their|anyone|anybody|someone|everyone)\b"
+    rf"|(?:{_DO}|am|don't|doesn't|didn't|haven't|hasn't|may|shall) (?:{_PERSON}|anyone|anybody)\b"
     r")"
 )
-_TAG_ENGLISH = re.compile(
-    r"\b(?:is|are|was|were|do|does|did|can|could|will|would|should|have|has)n't (?:i|you|he|she|it|we|they)$|\bright$^"
-)
+_TAG_ENGLISH = re.compile(rf"\b(?:{_BE}|{_DO}|{_MAY})n't (?:{_PERSON})$")
 
 
 def chinese(cores: Sequence[str], marks: Sequence[str]) -> bool:
-    """Whether a Chinese sentence is a clear question, by its last clause (its last two, when the last is short)."""
-    start = 0
-    for index in range(len(marks) - 1, -1, -1):
-        if marks[index] and len(marks) - 1 - index >= 3:
-            start = index + 1
-            break
+    """Whether a Chinese sentence is a clear question, by its last clause (its last two, when the last is short).
+
+    Args:
+        cores: the units of the sentence, without punctuation.
+        marks: the marks behind them, but for the last.
+    """
+    last = len(cores) - 1
+    start = next((index + 1 for index in range(last - 1, -1, -1) if marks[index] and last - index >= 3), 0)
     clause = "".join(cores[start:])
     if _NOT_TAG.search(clause) or _TAG.search(clause):
         return True
@@ -71,4 +75,4 @@ def ends_asking(cores: Sequence[str], index: int) -> bool:
 def english(cores: Sequence[str]) -> bool:
     """Whether an English sentence is a clear question: it begins inverted, or ends in a tag ("isn't it")."""
     sentence = " ".join(cores).lower().replace("’", "'")
-    return bool(_INVERTED.search(sentence) or _TAG_ENGLISH.search(sentence))
+    return bool(_INVERTED.match(sentence) or _TAG_ENGLISH.search(sentence))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
+from operator import itemgetter
 
 from lingting.recognition.types import Language, RawWord, Seconds, Sentence, Word
 from lingting.text import spacing
@@ -74,9 +76,9 @@ def _timed(words: Sequence[RawWord], speech: Sequence[tuple[Seconds, Seconds]], 
 
 def _clip(start: Seconds, end: Seconds, speech: Sequence[tuple[Seconds, Seconds]]) -> tuple[Seconds, Seconds]:
     """The part of a word inside the span of speech that it shares most with; a word outside all of them is left."""
-    best, shared = None, 0.0
-    for begin, stop in speech:
-        common = min(end, stop) - max(start, begin)
-        if common > shared:
-            best, shared = (begin, stop), common
-    return (max(start, best[0]), min(end, best[1])) if best else (start, end)
+    first = bisect_left(speech, start, key=itemgetter(1))
+    near = speech[first : bisect_left(speech, end, key=itemgetter(0))]
+    if not near:
+        return start, end
+    begin, stop = max(near, key=lambda span: min(end, span[1]) - max(start, span[0]))
+    return max(start, begin), min(end, stop)
