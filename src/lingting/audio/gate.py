@@ -1,0 +1,263 @@
+"""Where speech is: hysteresis over voice probabilities, an energy floor and padding, for files and for live audio.
+
+Nothing outside the spans reaches an engine. The rules are one small machine over frames, so that a stream and a file of
+the same samples find the same speech.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lingting.audio.voice import FRAME, Probabilities, VoiceDetector, VoiceState
+from lingting.recognition.types import SAMPLE_RATE, Samples, Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class GateConfig:
+    """When audio counts as speech.
+
+    White, pink and brown noise, hum and clicks stay under a probability of 0.25 at every level; speech at -50 dBFS
+    still passes 0.9. The defaults stand between the two.
+
+    Attributes:
+        on: probability from which a frame starts speech.
+        off: probability below which a frame no longer continues it.
+        sure: probability that at least one frame of a span must reach.
+        floor_dbfs: frames quieter than this are never speech, in dB below full scale (RMS without the mean).
+        min_speech: seconds of frames at or above `on` that make a span.
+        min_silence: seconds below `off` that end a span.
+        before: seconds of padding in front of a span.
+        after: seconds of padding behind a span.
+    """
+
+    on: float = 0.5
+    off: float = 0.35
+    sure: float = 0.7
+    floor_dbfs: float = -72.0
+    min_speech: Seconds = 0.09
+    min_silence: Seconds = 0.3
+    before: Seconds = 0.25
+    after: Seconds = 0.25
+
+
+class Span(NamedTuple):
+    """Samples [start, end) of a recording."""
+
+    start: int
+    end: int
+
+
+class GateEvent(NamedTuple):
+    """Speech began at or ended before `sample`, counted from the start of the stream, padding included."""
+
+    kind: Literal["start", "end"]
+    sample: int
+
+
+def speech_spans(samples: Samples, probabilities: Probabilities, config: GateConfig | None = None) -> list[Span]:
+    """The speech of a whole recording: padded, merged, in order, inside the file.
+
+    Args:
+        probabilities: of every frame of `samples`, as `VoiceDetector.judge` gives them.
+    """
+    config = config or GateConfig()
+    machine = _Machine(config)
+    voiced: list[Span] = []
+    for probability in audible(samples, probabilities, config).tolist():
+        machine.step(probability)
+        if machine.ended:
+            voiced.append(Span(machine.start, machine.last_voice))
+    if machine.in_speech:
+        voiced.append(Span(machine.start, machine.last_voice))
+    return _padded(voiced, samples.size, config)
+
+
+def audible(samples: Samples, probabilities: Probabilities, config: GateConfig) -> Probabilities:
+    """The probabilities with frames below the energy floor set to zero."""
+    return np.where(frame_levels(samples, len(probabilities)) >= config.floor_dbfs, probabilities, np.float32(0))
+
+
+def frame_levels(samples: Samples, frames: int) -> NDArray[np.float32]:
+    """RMS of each frame without its mean, in dBFS, shape (frames,); a frame past the end is filled with zeros."""
+    whole = min(samples.size // FRAME, frames)
+    power = np.zeros(frames, np.float32)
+    power[:whole] = samples[: whole * FRAME].reshape(whole, FRAME).var(axis=1)
+    if whole < frames and samples.size > whole * FRAME:
+        power[whole] = samples[whole * FRAME : (whole + 1) * FRAME].var()
+    levels: NDArray[np.float32] = 10 * np.log10(np.maximum(power, np.float32(1e-20)))
+    return levels
+
+
+class LiveGate:
+    """The same gate over audio that is still coming; used by one thread or task at a time.
+
+    Attributes:
+        in_speech: whether speech goes on; it ends `min_silence` after the last voiced frame.
+        speech_start: sample at which the current or latest speech starts, padding included.
+        last_voice: sample at which the last voiced frame ends; 0 before any speech.
+        received: samples fed so far.
+    """
+
+    def __init__(self, detector: VoiceDetector | None = None, config: GateConfig | None = None) -> None:
+        self.config = config or GateConfig()
+        self.received = 0
+        self._detector = detector or VoiceDetector()
+        self._state = VoiceState()
+        self._machine = _Machine(self.config)
+        self._frames = np.empty(64, np.float32)
+        self._first = 0
+        self._count = 0
+        self._floor = 0
+
+    @property
+    def in_speech(self) -> bool:
+        return self._machine.in_speech
+
+    @property
+    def speech_start(self) -> int:
+        return max(self._floor, self._machine.start - _samples(self.config.before))
+
+    @property
+    def last_voice(self) -> int:
+        return self._machine.last_voice
+
+    @property
+    def judged(self) -> int:
+        """Samples that are in whole frames and so have a probability; fewer than 512 behind `received`."""
+        return (self._first + self._count) * FRAME
+
+    @property
+    def silence(self) -> Seconds:
+        """Seconds since the last voiced frame, or since the start of the stream."""
+        return max(0, self.received - self._machine.last_voice) / SAMPLE_RATE
+
+    @property
+    def first_sample(self) -> int:
+        """The sample at which `probabilities` starts, a multiple of 512."""
+        return self._first * FRAME
+
+    @property
+    def probabilities(self) -> Probabilities:
+        """Of the frames from `first_sample` on, those below the energy floor as zero; a copy."""
+        return self._frames[: self._count].copy()
+
+    def feed(self, samples: Samples) -> list[GateEvent]:
+        """Judge the frames that `samples` complete, 0.1 ms each, and say where speech started or ended.
+
+        Raises:
+            ModelError: the voice activity model is missing or damaged.
+        """
+        frames_of = np.concatenate((self._state.remainder, samples))
+        probabilities, self._state = self._detector.probabilities(samples, self._state)
+        self.received += samples.size
+        return self._take(audible(frames_of, probabilities, self.config))
+
+    def finish(self) -> list[GateEvent]:
+        """Judge what is left when no more audio comes, and end speech that goes on."""
+        events: list[GateEvent] = []
+        left = self._state.remainder
+        if left.size:
+            frame = np.concatenate((left, np.zeros(FRAME - left.size, np.float32)))
+            probabilities, self._state = self._detector.probabilities(frame[left.size :], self._state)
+            events = self._take(audible(left, probabilities, self.config))
+        if self._machine.in_speech:
+            self._machine.end()
+            events.append(GateEvent("end", self._padded_end()))
+        return events
+
+    def forget(self, before_sample: int) -> None:
+        """Drop what is known of the samples before `before_sample`; no later speech starts before it."""
+        self._floor = max(self._floor, before_sample)
+        gone = min(max(0, before_sample // FRAME - self._first), self._count)
+        if gone:
+            self._frames[: self._count - gone] = self._frames[gone : self._count]
+            self._first += gone
+            self._count -= gone
+            if self._frames.size > 1024 and self._count < self._frames.size // 4:
+                self._frames = self._frames[: self._frames.size // 2].copy()
+
+    def _take(self, probabilities: Probabilities) -> list[GateEvent]:
+        needed = self._count + len(probabilities)
+        if needed > self._frames.size:
+            grown = np.empty(2 * needed, np.float32)
+            grown[: self._count] = self._frames[: self._count]
+            self._frames = grown
+        self._frames[self._count : needed] = probabilities
+        self._count = needed
+        events: list[GateEvent] = []
+        for probability in probabilities.tolist():
+            self._machine.step(probability)
+            if self._machine.started:
+                events.append(GateEvent("start", self.speech_start))
+            elif self._machine.ended:
+                events.append(GateEvent("end", self._padded_end()))
+        return events
+
+    def _padded_end(self) -> int:
+        return min(self.received, self._machine.last_voice + _samples(self.config.after))
+
+
+class _Machine:
+    """Hysteresis over frames. `started` and `ended` tell what the last step did."""
+
+    def __init__(self, config: GateConfig) -> None:
+        self.in_speech = self.started = self.ended = False
+        self.start = self.last_voice = 0
+        self._on, self._off, self._sure = config.on, config.off, config.sure
+        self._min_speech = max(1, math.ceil(config.min_speech * SAMPLE_RATE / FRAME))
+        self._min_silence = max(1, math.ceil(config.min_silence * SAMPLE_RATE / FRAME))
+        self._position = 0
+        self._candidate: int | None = None
+        self._voiced = 0
+        self._peak = 0.0
+        self._quiet = 0
+
+    def step(self, probability: float) -> None:
+        self.started = self.ended = False
+        here = self._position
+        self._position = here + FRAME
+        if probability < self._off:
+            self._quiet += 1
+            if self._quiet >= self._min_silence:
+                if self.in_speech:
+                    self.end()
+                self._candidate = None
+            return
+        self._quiet = 0
+        if self.in_speech:
+            self.last_voice = self._position
+            return
+        if self._candidate is None:
+            self._candidate, self._voiced, self._peak = here, 0, 0.0
+        if probability >= self._on:
+            self._voiced += 1
+            self._peak = max(self._peak, probability)
+            if self._voiced >= self._min_speech and self._peak >= self._sure:
+                self.in_speech = self.started = True
+                self.start, self.last_voice = self._candidate, self._position
+
+    def end(self) -> None:
+        self.in_speech, self.ended = False, True
+        self._candidate = None
+
+
+def _padded(voiced: Iterable[Span], size: int, config: GateConfig) -> list[Span]:
+    before, after = _samples(config.before), _samples(config.after)
+    spans: list[Span] = []
+    for span in voiced:
+        start, end = max(0, span.start - before), min(size, span.end + after)
+        if spans and start <= spans[-1].end:
+            spans[-1] = Span(spans[-1].start, end)
+        else:
+            spans.append(Span(start, end))
+    return spans
+
+
+def _samples(seconds: Seconds) -> int:
+    return round(seconds * SAMPLE_RATE)
