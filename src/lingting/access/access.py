@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from lingting.access import credentials, lookup, tokens
-from lingting.access.database import Changes, Database
+from lingting.access.database import CHECK_SECONDS, Changes, Database
 from lingting.access.directory import Directory
 from lingting.access.errors import AccessUnavailable, InvalidCredential, UnknownApp, UserToken, WrongSecret
 from lingting.access.limits import Limits
@@ -53,8 +53,12 @@ class Access:
         usage: what tenants used.
     """
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, settings: Settings, clock: Callable[[], float] = time.time, check_seconds: float = CHECK_SECONDS
+    ) -> None:
+        """`check_seconds`: how often to look for changes in databases that cannot tell cheaply; 0 is every request."""
         self._clock = clock
+        self._check_seconds = check_seconds
         self._database = Database(settings.database)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="lingting-access")
         self._grants: dict[bytes, Grant] = {}
@@ -76,7 +80,7 @@ class Access:
         """
         await self._run(self._database.open)
         self._signing_key = await self._run(lookup.signing_key, self._database)
-        self._changes = await self._run(Changes, self._database)
+        self._changes = await self._run(Changes, self._database, self._check_seconds)
         await self.usage.start()
         await self.limits.start()
 
@@ -163,7 +167,10 @@ class Access:
         """Return once what is in memory is at least as new as this call."""
         if self._changes is None:
             raise RuntimeError("Access is used before start() or after close()")
-        while (version := self._changes.version()) != self._seen and time.monotonic() >= self._skip_until:
+        for _ in range(2):  # a reload that was under way may have read too early; the next one has not
+            version = self._changes.version()
+            if version == self._seen or time.monotonic() < self._skip_until:
+                return
             if self._refreshing is None:
                 self._refreshing = asyncio.create_task(self._reload(version))
                 self._refreshing.add_done_callback(self._refreshed)

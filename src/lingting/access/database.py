@@ -22,6 +22,7 @@ from lingting.access.errors import DatabaseError
 from lingting.access.schema import state
 
 HEAD = "0001"
+CHECK_SECONDS = 0.25
 _BUSY_SECONDS = 10.0
 _MIGRATION_SECONDS = 60.0
 _ADVISORY_LOCK = 0x6C696E67  # "ling": one migration at a time on PostgreSQL
@@ -166,7 +167,7 @@ class Changes:
     that much later.
     """
 
-    def __init__(self, database: Database, interval: float = 0.25) -> None:
+    def __init__(self, database: Database, interval: float) -> None:
         self._interval = interval
         self._connection: sqlite3.Connection | None = None
         self._unreadable = 0
@@ -176,7 +177,7 @@ class Changes:
     def version(self) -> int:
         """A number that differs from the last one when something may have changed."""
         if self._connection is None:
-            return int(time.monotonic() / self._interval)
+            return int(time.monotonic() / self._interval) if self._interval else time.monotonic_ns()
         try:
             version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
         except sqlite3.OperationalError:  # locked for a moment: look again, in a thread

@@ -100,7 +100,7 @@ def log_in(database: Database, app_id: str, secret_hash: str, now: float) -> tup
             end = min(end, grace_end)
             version, issued_at = row.secret_version - 1, row.previous_token_issued_at
             column = apps.c.previous_token_issued_at
-        if issued_at is None or not issued_at - CLOCK_SKEW <= now <= issued_at + LIFETIME - RENEW_BELOW:
+        if issued_at is None or not issued_at - CLOCK_SKEW <= int(now) <= issued_at + LIFETIME - RENEW_BELOW:
             last, issued_at = issued_at, int(now)
             with database.writing() as connection:
                 update = sa.update(apps).where(apps.c.id == app_id, apps.c.secret_version == row.secret_version)

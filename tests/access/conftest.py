@@ -1,0 +1,195 @@
+"""A real database for each test, a clock that tests turn, and servers for those that need one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from lingting.access import Access
+from lingting.access.database import Database
+from lingting.access.directory import Directory
+from lingting.settings import Settings
+from tests.access.door import Clock, Door
+from tests.conftest import free_port
+from tests.requirements import missing, require_program
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The address of a PostgreSQL server that lives as long as the tests."""
+    initdb, server = require_program("initdb"), require_program("postgres")
+    user = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
+    folder = tempfile.mkdtemp(prefix="lingting-pg-")
+    try:
+        if user:
+            shutil.chown(folder, user)
+    except LookupError:
+        missing("PostgreSQL does not run as root and there is no user postgres")
+    port = str(free_port())
+    subprocess.run(
+        [initdb, "-D", f"{folder}/data", "-U", "lingting", "-A", "trust", "-N"],
+        check=True,
+        user=user,
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+    )
+    options = ["-p", port, "-k", folder, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+    process = subprocess.Popen(
+        [server, "-D", f"{folder}/data", *options],
+        user=user,
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    import psycopg
+
+    address = f"lingting@127.0.0.1:{port}"
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            psycopg.connect(f"postgresql://{address}/postgres").close()
+            break
+        except psycopg.OperationalError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+    yield address
+    process.terminate()
+    process.wait(30)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """The URL of a Redis server that lives as long as the tests."""
+    program = require_program("redis-server")
+    import redis
+
+    with RedisServer(program) as server:
+        client = redis.Redis.from_url(server.url)
+        client.ping()
+        client.close()
+        yield server.url
+
+
+class RedisServer:
+    """A Redis on a free port, to start and to kill."""
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> RedisServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        import redis
+
+        self._process = subprocess.Popen(
+            [self._program, "--port", str(self.port), "--save", "", "--appendonly", "no"],
+            stdout=subprocess.DEVNULL,
+            cwd=tempfile.gettempdir(),
+        )
+        client = redis.Redis.from_url(self.url)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                client.ping()
+                break
+            except redis.ConnectionError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+        client.close()
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture
+def limits_url() -> str:
+    """Where limits are counted; a module overrides it to count elsewhere."""
+    return "memory://"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'lingting.db'}"
+    address, name = request.getfixturevalue("postgresql"), f"test_{uuid.uuid4().hex}"
+    import psycopg
+
+    with psycopg.connect(f"postgresql://{address}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"postgresql+psycopg://{address}/{name}"
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str, limits_url: str) -> Settings:
+    return Settings(data_dir=tmp_path, database_url=database_url, limits_url=limits_url)
+
+
+@pytest.fixture
+def node(settings: Settings, clock: Clock) -> Callable[[], contextlib.AbstractAsyncContextManager[Access]]:
+    """Starts a server's `Access`; several on one database are the nodes of a cluster."""
+
+    @asynccontextmanager
+    async def start(clock: Callable[[], float] = clock) -> AsyncIterator[Access]:
+        access = Access(settings, clock, check_seconds=0)
+        await access.start()
+        try:
+            yield access
+        finally:
+            await access.close()
+
+    return start
+
+
+@pytest.fixture
+async def access(node: Callable[[], contextlib.AbstractAsyncContextManager[Access]]) -> AsyncIterator[Access]:
+    async with node() as started:
+        yield started
+
+
+@pytest.fixture
+def operator(settings: Settings, clock: Clock) -> Iterator[Directory]:
+    """The directory as the command has it: its own connections, so for servers another process."""
+    database = Database(settings.database)
+    database.open()
+    yield Directory(database, clock)
+    database.close()
+
+
+@pytest.fixture
+def door(access: Access, operator: Directory, clock: Clock) -> Door:
+    return Door(access, operator, clock)

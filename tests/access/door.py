@@ -1,0 +1,48 @@
+"""Helpers of the tests of access: a clock to turn, and credentials in one call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lingting.access import Access
+from lingting.access.directory import Directory
+from lingting.access.principal import DEFAULT_SCOPES
+from lingting.access.records import CreatedApp, CreatedKey, NewCredential
+
+START = 1_800_000_000.5
+
+
+class Clock:
+    """Unix seconds that only `turn` moves."""
+
+    def __init__(self, now: float = START) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def turn(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@dataclass
+class Door:
+    """A server's access, the operator who manages it from another process, and the clock of both."""
+
+    access: Access
+    operator: Directory
+    clock: Clock
+
+    def app(self, name: str = "app", **fields: object) -> CreatedApp:
+        return self.operator.create_app(new(name, **fields))
+
+    def key(self, name: str = "key", **fields: object) -> CreatedKey:
+        return self.operator.create_key(new(name, **fields))
+
+    async def token(self, app: CreatedApp) -> str:
+        return (await self.access.issue_token(app.app.id, app.app_secret)).token
+
+
+def new(name: str, **fields: object) -> NewCredential:
+    values: dict[str, object] = {"tenant": "default", "scopes": DEFAULT_SCOPES, **fields}
+    return NewCredential(name, **values)  # type: ignore[arg-type]
