@@ -1,0 +1,328 @@
+"""The one owner of compute: every encoding, decoding and alignment of every caller goes through it.
+
+Encoding is done singly, decoding in batches of equal window. Finals go before everything else; partials and long files
+share the rest, earliest deadline first. A partial takes its audio only when its turn comes, so the newest audio is what
+is decoded. Files leave a worker to live streams while there are any.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Protocol
+
+from lingting.errors import RecognitionFailed
+from lingting.recognition.engine import CharacterTimes, Decoded, DecodeRequest, Encoded, Engine, EngineHypothesis
+from lingting.recognition.guards import better, cut_loop, nobody_spoke, trustworthy
+from lingting.recognition.types import SAMPLE_RATE, Language, Samples, Seconds
+
+log = logging.getLogger(__name__)
+
+
+class Kind(IntEnum):
+    """What a job is for; lower goes first."""
+
+    FINAL = 0
+    PARTIAL = 1
+    BULK = 2
+
+
+_PATIENCE: dict[Kind, Seconds] = {Kind.FINAL: 0.3, Kind.PARTIAL: 1.0, Kind.BULK: 2.0}
+_BATCH = {1: 8}
+_BEAM_BATCH = 4
+_SPARE: Seconds = 0.4
+"""A window leaves this much silence after the speech: with none, the decoder misses the end and loops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """What was recognised in one utterance.
+
+    Attributes:
+        text: the chosen text, in simplified or whatever script `choose` gave; `times` and `borders` refer to it.
+        language: the language it was written in.
+        times: when each character was said, from the start of the audio; None where alignment wasn't asked for.
+        borders: offsets in `text` behind which a segment of the engine's own ends.
+        average: mean log probability of a token, nats.
+    """
+
+    text: str
+    language: Language
+    times: CharacterTimes | None = None
+    borders: tuple[int, ...] = ()
+    average: float = 0.0
+
+
+class Choose(Protocol):
+    """Picks among hypotheses and rewrites the one picked, a character for a character."""
+
+    def __call__(self, hypotheses: Sequence[EngineHypothesis], language: Language) -> tuple[int, str]: ...
+
+
+def first_hypothesis(hypotheses: Sequence[EngineHypothesis], language: Language) -> tuple[int, str]:
+    """The engine's own first choice, untouched."""
+    return 0, hypotheses[0].text
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """One utterance to recognise.
+
+    Attributes:
+        audio: gives the samples when the job's turn comes; None when they are not wanted any more.
+        kind: what it is for.
+        language: forced language, or None.
+        prior: see `DecodeRequest.prior`.
+        beam: beam size, 1 is greedy.
+        align: whether character times are wanted.
+        context: see `DecodeRequest.context`.
+        choose: picks among the hypotheses.
+    """
+
+    audio: Callable[[], Samples | None]
+    kind: Kind
+    language: Language | None = None
+    prior: float = 0.0
+    beam: int = 5
+    align: bool = True
+    context: str = ""
+    choose: Choose = first_hypothesis
+    future: Future[Recognised | None] = field(default_factory=Future)
+    deadline: float = 0.0
+    window: int = 0
+    samples: Samples | None = None
+    encoded: Encoded | None = None
+    tried: Decoded | None = None
+
+    @property
+    def urgency(self) -> tuple[bool, float]:
+        return self.kind is not Kind.FINAL, self.deadline
+
+    @property
+    def group(self) -> tuple[int, int, int]:
+        return self.window, self.beam, len(self.context)
+
+
+class Batcher:
+    """Runs jobs on `workers` threads over one engine. All methods are thread-safe."""
+
+    def __init__(self, engine: Engine, workers: int) -> None:
+        self.engine = engine
+        self.workers = workers
+        self._wake = threading.Condition()
+        self._waiting: list[Job] = []
+        self._encoded: list[Job] = []
+        self._bulk_running = 0
+        self._live = 0
+        self._closed = False
+        self._cost = _CostModel()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"compute-{index}", daemon=True) for index in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, job: Job) -> Future[Recognised | None]:
+        """Queue a job. The future gives None when the job's audio was not wanted any more or nobody spoke.
+
+        Raises (through the future):
+            RecognitionFailed: the engine failed.
+        """
+        job.deadline = time.monotonic() + _PATIENCE[job.kind]
+        with self._wake:
+            if self._closed:
+                job.future.set_exception(RecognitionFailed("the server is stopping"))
+                return job.future
+            self._waiting.append(job)
+            self._wake.notify()
+        return job.future
+
+    def live_opened(self) -> None:
+        """Tell that a live stream began: files leave it a worker."""
+        with self._wake:
+            self._live += 1
+
+    def live_closed(self) -> None:
+        """Tell that a live stream ended."""
+        with self._wake:
+            self._live -= 1
+            self._wake.notify_all()
+
+    @property
+    def queued(self) -> int:
+        """Jobs that wait for a worker."""
+        return len(self._waiting) + len(self._encoded)
+
+    def predicted_wait(self) -> Seconds:
+        """Seconds until a job submitted now would start, from what is queued and what such jobs cost lately."""
+        with self._wake:
+            queued = [job for job in (*self._waiting, *self._encoded) if job.kind is not Kind.PARTIAL]
+            return len(queued) * self._cost.per_job / self.workers
+
+    def close(self) -> None:
+        """Finish what is queued, then stop the threads."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    # -- workers ------------------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while True:
+            with self._wake:
+                while not (batch := self._take()):
+                    if self._closed and not self._waiting and not self._encoded:
+                        self._wake.notify_all()
+                        return
+                    self._wake.wait()
+                bulk = batch[0].kind is Kind.BULK
+                self._bulk_running += bulk
+            try:
+                if batch[0].encoded is None:
+                    self._encode(batch[0])
+                else:
+                    self._decode(batch)
+            except Exception as error:
+                log.exception("the engine failed on %d jobs", len(batch))
+                for job in batch:
+                    if not job.future.done():
+                        failure = RecognitionFailed("the engine failed")
+                        failure.__cause__ = error
+                        job.future.set_exception(failure)
+            finally:
+                with self._wake:
+                    self._bulk_running -= bulk
+                    self._wake.notify_all()
+
+    def _take(self) -> list[Job]:
+        """The next thing to do: one job to encode, or a batch of encoded jobs to decode; empty when there is none.
+
+        The most urgent job decides. While its batch has room, jobs of its kind that still wait are encoded first, so
+        that under load the decoder, which is the dearer part, works in batches.
+        """
+        bulk_allowed = not self._live or self._bulk_running < max(1, self.workers - 1)
+        waiting = min(
+            (job for job in self._waiting if bulk_allowed or job.kind is not Kind.BULK), default=None, key=_urgency
+        )
+        encoded = min(
+            (job for job in self._encoded if bulk_allowed or job.kind is not Kind.BULK), default=None, key=_urgency
+        )
+        if encoded is None and waiting is None:
+            return []
+        if encoded is not None:
+            batch = sorted((job for job in self._encoded if job.group == encoded.group), key=_urgency)
+            batch = [job for job in batch if bulk_allowed or job.kind is not Kind.BULK]
+            limit = _BATCH.get(encoded.beam, _BEAM_BATCH)
+            urgent = waiting is not None and waiting.urgency[0] < encoded.urgency[0]
+            grows = waiting is not None and waiting.kind is encoded.kind and len(batch) < limit
+            if not urgent and not grows:
+                batch = batch[:limit]
+                self._encoded = [job for job in self._encoded if job not in batch]
+                return batch
+        assert waiting is not None
+        self._waiting.remove(waiting)
+        return [waiting]
+
+    def _encode(self, job: Job) -> None:
+        if job.samples is None:
+            job.samples = job.audio()
+        if job.samples is None or len(job.samples) == 0 or job.future.cancelled():
+            _resolve(job, None)
+            return
+        seconds = len(job.samples) / SAMPLE_RATE
+        windows = self.engine.windows
+        if not job.window:
+            job.window = next((window for window in windows if window >= seconds + _SPARE), windows[-1])
+        began = time.monotonic()
+        job.encoded = self.engine.encode(job.samples, job.window)
+        self._cost.encoded(time.monotonic() - began)
+        with self._wake:
+            self._encoded.append(job)
+
+    def _decode(self, batch: list[Job]) -> None:
+        batch = [job for job in batch if not job.future.cancelled()]
+        if not batch:
+            return
+        began = time.monotonic()
+        answers = self.engine.decode([_request(job) for job in batch])
+        chosen: list[tuple[Job, Encoded, Decoded, int, str]] = []
+        for job, answer in zip(batch, answers, strict=True):
+            encoded = job.encoded
+            assert encoded is not None
+            if job.kind is not Kind.PARTIAL and self._try_longer(job, encoded, answer):
+                continue
+            decoded = answer if job.tried is None else better(answer, job.tried, encoded.seconds)
+            if not decoded.hypotheses[0].text or nobody_spoke(decoded):
+                _resolve(job, None)
+                continue
+            index, text = job.choose(decoded.hypotheses, decoded.language)
+            chosen.append((job, encoded, decoded, index, text))
+        aligned = [item for item in chosen if item[0].align]
+        times: dict[Job, CharacterTimes] = {}
+        if aligned:
+            found = self.engine.align([(item[1], item[2].language, item[2].hypotheses[item[3]]) for item in aligned])
+            times = {item[0]: character_times for item, character_times in zip(aligned, found, strict=True)}
+        self._cost.decoded((time.monotonic() - began) / len(batch))
+        for job, _, decoded, index, text in chosen:
+            hypothesis = decoded.hypotheses[index]
+            kept = cut_loop(text)
+            recognised = Recognised(
+                text[:kept],
+                decoded.language,
+                times.get(job),
+                tuple(border for border in hypothesis.borders if border <= kept),
+                hypothesis.average,
+            )
+            _resolve(job, recognised)
+
+    def _try_longer(self, job: Job, encoded: Encoded, answer: Decoded) -> bool:
+        """Send a job whose answer is not to be trusted back for the next window; False when there is none."""
+        longer = [window for window in self.engine.windows if window > encoded.window]
+        if not longer or trustworthy(answer.hypotheses[0], encoded.seconds):
+            return False
+        job.tried = answer if job.tried is None else better(answer, job.tried, encoded.seconds)
+        job.window, job.encoded = longer[0], None
+        with self._wake:
+            self._waiting.append(job)
+            self._wake.notify()
+        return True
+
+
+def _urgency(job: Job) -> tuple[bool, float]:
+    return job.urgency
+
+
+def _request(job: Job) -> DecodeRequest:
+    assert job.encoded is not None
+    return DecodeRequest(job.encoded, job.language, job.prior, job.beam, job.context)
+
+
+def _resolve(job: Job, result: Recognised | None) -> None:
+    job.samples = job.encoded = None
+    if job.future.set_running_or_notify_cancel():
+        job.future.set_result(result)
+
+
+class _CostModel:
+    """Moving averages of what a job costs one worker."""
+
+    def __init__(self) -> None:
+        self._encode: Seconds = 0.1
+        self._decode: Seconds = 0.1
+
+    def encoded(self, seconds: Seconds) -> None:
+        self._encode += 0.1 * (seconds - self._encode)
+
+    def decoded(self, seconds: Seconds) -> None:
+        self._decode += 0.1 * (seconds - self._decode)
+
+    @property
+    def per_job(self) -> Seconds:
+        return self._encode + self._decode

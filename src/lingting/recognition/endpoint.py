@@ -1,0 +1,140 @@
+"""Where utterances of a live stream begin and end, from voice activity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from lingting.audio.gate import GateConfig, LiveGate
+from lingting.audio.segments import quietest_cut
+from lingting.audio.voice import VoiceDetector
+from lingting.recognition.buffer import AudioBuffer
+from lingting.recognition.types import SAMPLE_RATE, Samples, Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointConfig:
+    """When an utterance ends.
+
+    Attributes:
+        silence: silence that ends an utterance.
+        pause: silence at which its final decode is begun, in the hope that it has ended.
+        long: an utterance longer than this ends at `long_silence` already.
+        longest: an utterance is cut in its quietest place at this length.
+    """
+
+    silence: Seconds = 0.6
+    pause: Seconds = 0.2
+    long: Seconds = 8.0
+    long_silence: Seconds = 0.35
+    longest: Seconds = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Speech began; `start` is a sample of the stream, padding included."""
+
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Speech stopped for a moment; if it doesn't go on, the utterance will be [start, end), which is `samples`."""
+
+    start: int
+    end: int
+    samples: Samples = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The utterance is [start, end), which is `samples`; `voice` is the end of its last voiced frame."""
+
+    start: int
+    end: int
+    voice: int
+    samples: Samples = field(repr=False)
+
+
+Event: TypeAlias = Started | Paused | Ended
+
+_STEP = SAMPLE_RATE // 10
+_TAIL = int(0.3 * SAMPLE_RATE)
+_KEPT = SAMPLE_RATE
+
+
+class Endpointer:
+    """Turns samples into events. Not thread-safe: one thread at a time feeds it."""
+
+    def __init__(self, detector: VoiceDetector, config: EndpointConfig, gate: GateConfig | None = None) -> None:
+        self._gate = LiveGate(detector, gate or GateConfig())
+        self._config = config
+        self._start: int | None = None
+        self._floor = 0
+        self._paused_at = -1
+        self.audio = AudioBuffer()
+
+    def feed(self, samples: Samples) -> list[Event]:
+        """Take samples; give what they made happen, in order."""
+        events: list[Event] = []
+        for first in range(0, len(samples), _STEP):
+            piece = samples[first : first + _STEP]
+            self.audio.append(piece)
+            self._gate.feed(piece)
+            self._look(events)
+        return events
+
+    def finish(self) -> list[Event]:
+        """End the stream: an utterance that is open ends here."""
+        events: list[Event] = []
+        self._gate.finish()
+        self._look(events)
+        if self._start is not None:
+            self._end(events, self.audio.end)
+        return events
+
+    def forget(self, before: int) -> None:
+        """Drop audio that nobody needs any more."""
+        before = max(0, min(before, self.audio.end - _KEPT))
+        self._gate.forget(before)
+        self.audio.trim(self._gate.first_sample)
+
+    def _look(self, events: list[Event]) -> None:
+        gate, config = self._gate, self._config
+        if self._start is None:
+            if not gate.in_speech or gate.last_voice <= self._floor:
+                self.forget(self.audio.end)
+                return
+            self._start = max(gate.speech_start, self._floor)
+            self._paused_at = -1
+            events.append(Started(self._start))
+        silence = self.audio.end - gate.last_voice
+        length = (gate.last_voice - self._start) / SAMPLE_RATE
+        enough = config.long_silence if length > config.long else config.silence
+        end = min(self.audio.end, gate.last_voice + _TAIL)
+        if silence >= enough * SAMPLE_RATE:
+            self._end(events, end)
+        elif (self.audio.end - self._start) >= config.longest * SAMPLE_RATE:
+            self._cut(events)
+        elif silence >= config.pause * SAMPLE_RATE and self._paused_at != gate.last_voice:
+            self._paused_at = gate.last_voice
+            events.append(Paused(self._start, end, self.audio.slice(self._start, end)))
+
+    def _end(self, events: list[Event], end: int) -> None:
+        assert self._start is not None
+        samples = self.audio.slice(self._start, end)
+        events.append(Ended(self._start, end, min(end, self._gate.last_voice), samples))
+        self._floor = end
+        self._start = None
+
+    def _cut(self, events: list[Event]) -> None:
+        assert self._start is not None
+        low = self._start + (self.audio.end - self._start) // 2
+        base = self._gate.first_sample
+        samples = self.audio.slice(base, self.audio.end)
+        high = self.audio.end - SAMPLE_RATE // 2
+        cut = base + quietest_cut(samples, self._gate.probabilities, low - base, high - base)
+        self._end(events, cut)
+        self._start = cut
+        self._paused_at = -1
+        events.append(Started(cut))

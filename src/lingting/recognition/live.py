@@ -1,0 +1,341 @@
+"""Live recognition: text that grows while someone speaks.
+
+While an utterance goes on, it is decoded again as audio comes and the result is shown as a guess. When speech pauses,
+its full-quality decode begins; when the pause lasts, that result is final. Text that is final never changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+from lingting.audio.voice import VoiceDetector
+from lingting.errors import RecognitionFailed
+from lingting.recognition.batcher import Batcher, Job, Kind, Recognised
+from lingting.recognition.endpoint import Ended, EndpointConfig, Endpointer, Event, Paused, Started
+from lingting.recognition.types import (
+    SAMPLE_RATE,
+    Language,
+    RecognitionOptions,
+    Samples,
+    Seconds,
+    Sentence,
+    Transcript,
+)
+from lingting.recognition.utterance import Writing, glue, transcript
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveConfig:
+    """Rules of live sessions.
+
+    Attributes:
+        endpoint: when an utterance ends.
+        first: voiced audio before the first guess.
+        step: new audio before the next guess.
+        sure: from this much audio on the language of a guess is kept for the utterance.
+    """
+
+    endpoint: EndpointConfig = field(default_factory=EndpointConfig)
+    first: Seconds = 0.5
+    step: Seconds = 0.4
+    sure: Seconds = 2.5
+
+
+@dataclass(eq=False, slots=True)
+class _Utterance:
+    """An utterance that is not final yet; only the event loop touches it."""
+
+    start: int
+    guess: str = ""
+    heard: int = 0
+    partial: asyncio.Future[Recognised | None] | None = None
+    final: asyncio.Future[Recognised | None] | None = None
+    final_end: int = -1
+    language: Language | None = None
+    ended: Ended | None = None
+
+
+_MEMORY = 0.7
+_MEMORY_STEP = 0.8
+
+
+class LiveSession:
+    """The recognition of one stream. Use from one event loop; nothing here blocks it."""
+
+    def __init__(
+        self,
+        batcher: Batcher,
+        *,
+        detector: VoiceDetector,
+        writing: Writing,
+        config: LiveConfig,
+        pool: Executor,
+        options: RecognitionOptions,
+    ) -> None:
+        self._batcher = batcher
+        self._writing = writing
+        self._config = config
+        self._pool = pool
+        self._options = options
+        self._loop = asyncio.get_running_loop()
+        self._endpointer: Endpointer | None = Endpointer(detector, config.endpoint)
+        self._incoming: list[Samples] = []
+        self._listening: asyncio.Task[None] | None = None
+        self._current: _Utterance | None = None
+        self._ending: deque[_Utterance] = deque()
+        self._settling: asyncio.Task[None] | None = None
+        self._confirmed = ""
+        self._sentences: list[Sentence] = []
+        self._prior = 0.0
+        self._failure: BaseException | None = None
+        self._closed = False
+        self._received = 0
+        self.on_change: Callable[[], None] | None = None
+        """Called on the event loop whenever the text may have changed."""
+        batcher.live_opened()
+
+    # -- what callers see ---------------------------------------------------------------------------------------------
+
+    @property
+    def confirmed(self) -> str:
+        """Text that never changes any more."""
+        return self._confirmed
+
+    @property
+    def guess(self) -> str:
+        """Text behind the confirmed part that may still change."""
+        guess = ""
+        for utterance in (*self._ending, *((self._current,) if self._current else ())):
+            guess = glue(guess, utterance.guess)
+        return guess
+
+    @property
+    def text(self) -> str:
+        """The whole text of the stream so far: the confirmed part, then the guess."""
+        return glue(self._confirmed, self.guess)
+
+    @property
+    def duration(self) -> Seconds:
+        """Seconds of audio accepted."""
+        return self._received / SAMPLE_RATE
+
+    def accept(self, samples: Samples) -> None:
+        """Take more audio: shape (n,), float32 at 16 kHz. Never blocks."""
+        if self._closed or not len(samples):
+            return
+        self._received += len(samples)
+        self._incoming.append(samples)
+        self._listen()
+
+    async def finish(self) -> Transcript:
+        """The transcript of everything that was accepted; the session ends with it.
+
+        Raises:
+            RecognitionFailed: the engine failed on a part of it.
+        """
+        try:
+            while self._listening is not None:
+                await asyncio.wait({self._listening})
+            if self._endpointer is not None:
+                endpointer = self._endpointer
+                self._handle(await self._loop.run_in_executor(self._pool, endpointer.finish))
+            while self._settling is not None:
+                await asyncio.wait({self._settling})
+            if self._failure is not None:
+                raise RecognitionFailed("a part of the stream could not be recognised") from self._failure
+            return transcript(self._sentences, self.duration)
+        finally:
+            self._close()
+
+    def abort(self) -> None:
+        """Drop everything; may be called at any time."""
+        self._close()
+
+    # -- listening ----------------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        if self._listening is None and self._incoming and not self._closed:
+            self._listening = self._loop.create_task(self._hear())
+            self._listening.add_done_callback(self._heard)
+
+    async def _hear(self) -> None:
+        while self._incoming and self._endpointer is not None:
+            pieces, self._incoming = self._incoming, []
+            events = await self._loop.run_in_executor(self._pool, _feed, self._endpointer, pieces)
+            if self._closed:
+                return
+            self._handle(events)
+            self._guess()
+
+    def _heard(self, task: asyncio.Task[None]) -> None:
+        self._listening = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("listening to a stream failed", exc_info=error)
+            self._failure = error
+            self._incoming = []
+            return
+        self._listen()
+
+    def _handle(self, events: list[Event]) -> None:
+        for event in events:
+            match event:
+                case Started(start):
+                    self._current = _Utterance(start)
+                case Paused(end=end, samples=samples):
+                    if self._current is not None:
+                        self._finalise(self._current, end, samples)
+                case Ended():
+                    self._end(event)
+
+    def _end(self, event: Ended) -> None:
+        utterance = self._current
+        if utterance is None:
+            return
+        self._current = None
+        utterance.ended = event
+        if utterance.final is None or utterance.final_end < event.voice:
+            self._finalise(utterance, event.end, event.samples)
+        if utterance.partial is not None:
+            utterance.partial.cancel()
+        self._ending.append(utterance)
+        if self._settling is None:
+            self._settling = self._loop.create_task(self._settle())
+            self._settling.add_done_callback(self._settled)
+
+    # -- decoding -----------------------------------------------------------------------------------------------------
+
+    def _finalise(self, utterance: _Utterance, end: int, samples: Samples) -> None:
+        """Begin the full-quality decode of an utterance up to `end`."""
+        if utterance.final is not None:
+            utterance.final.cancel()
+        if utterance.partial is not None:
+            utterance.partial.cancel()
+            utterance.partial = None
+        utterance.final_end = utterance.heard = end
+        utterance.final = self._submit(
+            Job(
+                audio=lambda: samples,
+                kind=Kind.FINAL,
+                language=self._options.language or self._writing.language,
+                prior=self._prior,
+                context=self._writing.context(self._options),
+                choose=self._writing.chooser(self._options, self._confirmed[-40:]),
+            )
+        )
+        utterance.final.add_done_callback(lambda future: self._show(utterance, future))
+
+    def _guess(self) -> None:
+        """Ask for a guess at the current utterance, if there is enough that is new."""
+        utterance, endpointer = self._current, self._endpointer
+        if utterance is None or endpointer is None or utterance.partial is not None:
+            return
+        if utterance.final is not None and not utterance.final.done():
+            return
+        new = endpointer.audio.end - max(utterance.heard, utterance.start)
+        if new < (self._config.step if utterance.heard else self._config.first) * SAMPLE_RATE:
+            return
+
+        def newest() -> Samples | None:
+            if utterance.ended is not None or self._closed:
+                return None
+            utterance.heard = endpointer.audio.end
+            return endpointer.audio.slice(utterance.start, utterance.heard)
+
+        utterance.partial = self._submit(
+            Job(
+                audio=newest,
+                kind=Kind.PARTIAL,
+                language=self._options.language or self._writing.language or utterance.language,
+                prior=self._prior,
+                beam=1,
+                align=False,
+            )
+        )
+        utterance.partial.add_done_callback(lambda future: self._guessed(utterance, future))
+
+    def _submit(self, job: Job) -> asyncio.Future[Recognised | None]:
+        return asyncio.wrap_future(self._batcher.submit(job))
+
+    def _guessed(self, utterance: _Utterance, future: asyncio.Future[Recognised | None]) -> None:
+        if utterance.partial is future:
+            utterance.partial = None
+        self._show(utterance, future)
+        if utterance is self._current and not self._closed:
+            self._guess()
+
+    def _show(self, utterance: _Utterance, future: asyncio.Future[Recognised | None]) -> None:
+        if future.cancelled() or self._closed or future.exception() is not None:
+            return
+        recognised = future.result()
+        if recognised is None:
+            return
+        if utterance.heard - utterance.start >= self._config.sure * SAMPLE_RATE:
+            utterance.language = recognised.language
+        utterance.guess = self._writing.guess(recognised.text, recognised.language, self._options)
+        self._changed()
+
+    async def _settle(self) -> None:
+        """Confirm ended utterances in order."""
+        while self._ending:
+            utterance = self._ending[0]
+            assert utterance.final is not None and utterance.ended is not None
+            try:
+                recognised = await utterance.final
+            except RecognitionFailed as error:
+                self._failure = error
+                recognised = None
+            if self._closed:
+                return
+            if recognised is not None:
+                await self._confirm(utterance, utterance.ended, recognised)
+            self._ending.popleft()
+            self._changed()
+
+    async def _confirm(self, utterance: _Utterance, ended: Ended, recognised: Recognised) -> None:
+        offset = utterance.start / SAMPLE_RATE
+        speech = [(offset, ended.end / SAMPLE_RATE)]
+        words = self._writing.words(recognised, offset)
+        sentences = await self._loop.run_in_executor(
+            self._pool, self._writing.sentences, words, recognised.language, self._options, speech, self.duration
+        )
+        for sentence in sentences:
+            self._confirmed = glue(self._confirmed, sentence.text)
+        self._sentences += sentences
+        step = _MEMORY_STEP if recognised.language == "zh" else -_MEMORY_STEP
+        self._prior = self._prior * _MEMORY + step
+
+    def _settled(self, task: asyncio.Task[None]) -> None:
+        self._settling = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a final text failed", exc_info=error)
+            self._failure = error
+            self._ending.clear()
+
+    def _changed(self) -> None:
+        if self.on_change is not None:
+            self.on_change()
+
+    def _close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        for utterance in (*self._ending, *((self._current,) if self._current else ())):
+            for future in (utterance.partial, utterance.final):
+                if future is not None:
+                    future.cancel()
+        self._ending.clear()
+        self._current = None
+        self._incoming = []
+        self._endpointer = None
+        self._batcher.live_closed()
+
+
+def _feed(endpointer: Endpointer, pieces: Sequence[Samples]) -> list[Event]:
+    return [event for piece in pieces for event in endpointer.feed(piece)]

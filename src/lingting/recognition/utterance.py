@@ -1,0 +1,138 @@
+"""What one utterance goes through on either side of the engine: options in, words and sentences out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from lingting.recognition.batcher import Choose, Recognised, first_hypothesis
+from lingting.recognition.engine import EngineHypothesis
+from lingting.recognition.types import Hypothesis, Language, RawWord, RecognitionOptions, Seconds, Sentence, Transcript
+from lingting.text import spacing
+from lingting.text.finish import finish, finish_text
+from lingting.text.script import Script, convert
+from lingting.text.words import from_characters, from_text, has_han, split_units
+
+
+class Correction(Protocol):
+    """The outcome of a second pass: which hypothesis it starts from, and its text, as long as the hypothesis'."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def text(self) -> str: ...
+
+
+class Corrector(Protocol):
+    """A second pass over an engine's hypotheses in simplified Chinese. Thread-safe."""
+
+    def correct(
+        self, hypotheses: Sequence[Hypothesis], *, context: str = "", hot_words: Sequence[str] = ()
+    ) -> Correction: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How text is written.
+
+    Attributes:
+        script: Chinese script of the text.
+        convert_numbers: spoken numbers become digits even where the caller doesn't ask for it.
+        language: the language of all speech; None decides by utterance.
+        corrector: the second pass over Chinese, or None.
+    """
+
+    script: Script = "simplified"
+    convert_numbers: bool = False
+    language: Language | None = None
+    corrector: Corrector | None = None
+
+    def chooser(self, options: RecognitionOptions, said: str = "") -> Choose:
+        """What picks among hypotheses for these options; `said` is the text before."""
+        corrector = self.corrector
+        if corrector is None or self.script == "as-is":
+            return first_hypothesis
+
+        def choose(hypotheses: Sequence[EngineHypothesis], language: Language) -> tuple[int, str]:
+            simplified = [convert(hypothesis.text, "simplified") for hypothesis in hypotheses]
+            if not has_han(simplified[0]) and not options.hot_words:
+                return 0, simplified[0]
+            correction = corrector.correct(
+                [
+                    Hypothesis(text, hypothesis.log_probability)
+                    for text, hypothesis in zip(simplified, hypotheses, strict=True)
+                ],
+                context=said,
+                hot_words=options.hot_words,
+            )
+            return correction.index, correction.text
+
+        return choose
+
+    def context(self, options: RecognitionOptions) -> str:
+        """What the engine takes as said before: the hot words that are not Chinese."""
+        return ", ".join(word for word in options.hot_words if not has_han(word))
+
+    def words(self, recognised: Recognised, offset: Seconds) -> list[RawWord]:
+        """The words of an utterance that begins `offset` seconds into the recording."""
+        times = recognised.times
+        if times is None:
+            return [replace(word, start=offset, end=offset) for word in from_text(recognised.text)]
+        words = from_characters(
+            recognised.text,
+            times.start.tolist(),
+            times.end.tolist(),
+            times.probability.tolist(),
+            recognised.borders,
+        )
+        return [replace(word, start=word.start + offset, end=word.end + offset) for word in words]
+
+    def sentences(
+        self,
+        words: Sequence[RawWord],
+        language: Language,
+        options: RecognitionOptions,
+        speech: Sequence[tuple[Seconds, Seconds]],
+        duration: Seconds | None,
+    ) -> list[Sentence]:
+        """Words by the text rules."""
+        return finish(
+            words,
+            language,
+            script=self.script,
+            convert_numbers=self.convert_numbers or options.convert_numbers,
+            max_sentence_silence=options.max_sentence_silence,
+            speech=speech,
+            duration=duration,
+        )
+
+    def guess(self, text: str, language: Language, options: RecognitionOptions) -> str:
+        """An unfinished utterance by the text rules."""
+        convert_numbers = self.convert_numbers or options.convert_numbers
+        return finish_text(text, language, script=self.script, convert_numbers=convert_numbers, final=False)
+
+
+def transcript(sentences: Sequence[Sentence], duration: Seconds) -> Transcript:
+    """A transcript from its sentences; its language is the one most of the text is in."""
+    amount: dict[Language, float] = {"zh": 0.0, "en": 0.0}
+    for sentence in sentences:
+        amount[sentence.language] += sentence.end - sentence.start
+    language: Language = "en" if amount["en"] > amount["zh"] else "zh"
+    return Transcript(
+        spacing.join(word.text for sentence in sentences for word in sentence.words),
+        duration,
+        language,
+        tuple(sentences),
+    )
+
+
+def glue(before: str, after: str) -> str:
+    """Two texts one after the other, with a space between them where the space rule wants one."""
+    if not before or not after:
+        return before or after
+    last, first = split_units(before[-40:])[-1:], split_units(after[:40])[:1]
+    if not last or not first:
+        return before + after
+    apart = len(spacing.join([*last, *first])) > len(last[0]) + len(first[0])
+    return f"{before} {after}" if apart else before + after

@@ -1,0 +1,147 @@
+"""The composition root: one service from one Settings, for HTTP, the command line and tests alike."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from lingting.access import Access, Principal
+from lingting.audio.decode import Decoder
+from lingting.audio.voice import VoiceDetector
+from lingting.engines.whisper import WhisperEngine
+from lingting.models.store import Store
+from lingting.recognition.batcher import Batcher
+from lingting.recognition.endpoint import EndpointConfig
+from lingting.recognition.live import LiveConfig, LiveSession
+from lingting.recognition.oneshot import Recognizer
+from lingting.recognition.types import RecognitionOptions
+from lingting.recognition.utterance import Writing
+from lingting.settings import Settings
+from lingting.streams import Streams
+
+log = logging.getLogger(__name__)
+
+_LISTENERS = 4
+
+
+class Recognition:
+    """The model and everything around it that makes text; what the library and the command line need of the service.
+
+    Building one loads the model, which takes a second or so: do it off the event loop.
+
+    Raises:
+        ModelError: the model is not installed or cannot be loaded.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        folder = Store.at(settings.models_dir).path(settings.model)
+        workers = settings.compute_threads or physical_cores()
+        self._pool = ThreadPoolExecutor(_LISTENERS, thread_name_prefix="listen")
+        self.batcher = Batcher(WhisperEngine(folder, workers, settings.model), workers)
+        detector = VoiceDetector()
+        writing = Writing(
+            script=settings.script,
+            convert_numbers=settings.convert_numbers,
+            language=None if settings.language == "auto" else settings.language,
+        )
+        endpoint = EndpointConfig(
+            silence=settings.endpoint_silence_ms / 1000,
+            long_silence=min(EndpointConfig().long_silence, settings.endpoint_silence_ms / 1000),
+            longest=settings.max_utterance_seconds,
+        )
+        self.recognizer = Recognizer(
+            self.batcher,
+            detector=detector,
+            writing=writing,
+            live=LiveConfig(endpoint),
+            pool=self._pool,
+            max_wait=settings.max_wait_seconds,
+        )
+
+    def close(self) -> None:
+        """Finish what is queued and stop the threads."""
+        self.batcher.close()
+        self._pool.shutdown()
+
+
+class Service:
+    """Everything that answers requests. Use from one event loop.
+
+    Attributes:
+        settings: what it was built from.
+        access: tenants, credentials, limits and usage.
+        decoder: audio files to samples.
+        streams: live streams of packets.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.access = Access(settings)
+        self.decoder = Decoder()
+        self.streams: Streams[Principal] = Streams(
+            self._open_live,
+            lease=self.access.limits.acquire_stream,
+            idle_seconds=settings.stream_idle_seconds,
+            max_seconds=settings.stream_max_seconds,
+            window=settings.stream_window,
+        )
+        self._recognition: Recognition | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model is loaded and new work is taken."""
+        return self._recognition is not None and not self.streams.draining
+
+    @property
+    def recognizer(self) -> Recognizer:
+        """The recogniser; there is one once `start` is done."""
+        if self._recognition is None:
+            raise RuntimeError("the service has not been started")
+        return self._recognition.recognizer
+
+    async def start(self) -> None:
+        """Load the model, open the database, and recognise a moment of silence to be warm.
+
+        Raises:
+            ModelError: the model is not installed or cannot be loaded.
+        """
+        await self.access.start()
+        try:
+            self._recognition = await asyncio.to_thread(Recognition, self.settings)
+            await self._recognition.recognizer.warm_up()
+            await self.streams.start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Refuse new work, finish what is in flight, and write what is not yet written."""
+        await self.streams.drain(self.settings.drain_seconds)
+        await self.streams.stop()
+        recognition, self._recognition = self._recognition, None
+        if recognition is not None:
+            await asyncio.to_thread(recognition.close)
+        await self.decoder.close()
+        await self.access.close()
+
+    def _open_live(self, options: RecognitionOptions) -> LiveSession:
+        return self.recognizer.open_live(options)
+
+
+def build(settings: Settings) -> Service:
+    """A service that is not started yet."""
+    return Service(settings)
+
+
+def physical_cores() -> int:
+    """Cores that this process may use, hyper-threads counted once where the system tells."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    siblings = Path("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list")
+    try:
+        text = siblings.read_text()
+    except OSError:
+        return usable
+    return max(1, usable // 2) if usable > 1 and ("," in text or "-" in text) else usable
