@@ -56,7 +56,8 @@ def runs(cores: Sequence[str], tails: Sequence[str]) -> Iterator[tuple[int, int,
         found = _at(words, tails, index) if _starts(words[index]) else None
         if found:
             last, new = found
-            yield index, last, new
+            if new:
+                yield index, last, new
             index = last
         else:
             index += 1
@@ -68,7 +69,7 @@ def _starts(word: str) -> bool:
 
 
 def _at(words: Sequence[str], tails: Sequence[str], index: int) -> tuple[int, str] | None:
-    """The number that begins at `index`: the word behind it and its digits."""
+    """The number that begins at `index`: the word behind it and its digits, "" when it stays as it is."""
     before = words[index - 1] if index and not tails[index - 1] else ""
     if before in _MONTHS and (date := _day(words, tails, index)):
         return date
@@ -86,11 +87,11 @@ def _at(words: Sequence[str], tails: Sequence[str], index: int) -> tuple[int, st
         end, new = decimal[0], "" if value is None else f"{value}.{decimal[1]}"
     else:
         new = _whole(said, before, following)
-    return _with_unit(words, tails, end, new) if new else None
+    return _with_unit(words, tails, end, new) if new else (end, "")
 
 
 def _whole(said: Sequence[str], before: str, following: str) -> str:
-    if len(said) == 2 and (before == "at" or following in _HALF_OF_DAY) and (clock := _clock(said)):
+    if len(said) == 2 and (before == "at" or following in {"in", *_HALF_OF_DAY}) and (clock := _clock(said)):
         return clock
     if year := _year(said):
         return year

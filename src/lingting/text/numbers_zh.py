@@ -35,6 +35,9 @@ _MINUTE = f"(?:[二三四五]?十{_D}?|零{_D})"
 _DAYPART = re.compile(
     r"(?:早上|早晨|清晨|上午|中午|下午|傍晚|晚上|夜里|夜间|半夜|深夜|凌晨|午后|今晚|明晚|昨晚|今早|明早|[日号天]晚|[日号天]早|北京时间)$"
 )
+_CLOCK_AFTER = re.compile(
+    "点(?:[到至][零一二三四五六七八九十两]+点|以前|之前|以后|之后|左右|多钟|前|开会|上班|下班|上课|起床|出发)"
+)
 _UNITS = (
     "公里|千米|公斤|千克|毫克|厘米|毫米|平方米|平方公里|平米|立方米|立方|公顷|公分|毫升|海里|千瓦|摄氏度|"
     "美元|欧元|英镑|日元|港币|港元|人民币|块钱|元钱|元(?![化论性对一二素旦首气宵帅月宇])|米(?![饭粒粉色面线兰])|吨|倍速"
@@ -43,7 +46,7 @@ _EXCEPTIONS = re.compile(
     "一五一十|十全十美|十拿九稳|十万火急|十恶不赦|十有八九|十之八九|十字|十足|十二生肖|十二星座|十年寒窗|十年树木|百年树人|十里|十八般|十八罗汉|十大|十来|"
     "三三两两|三五成群|三六九等|三七二十一|九九八十一|七十二变|三十六计|三百六十行|三十而立|四十不惑|五十步笑百步|二百五(?![十块元个人名])|"
     "一千零一夜|八十一难|双十一|双十二|十一黄金周|十一假期|十一长假|国庆十一|十一期间|十九大|二十大|十八大|十七大|十四五|十三五|十五五|"
-    "十分(?![钟之])|一百二十个心|一百个(?:放心|不)|九一八|一二九|三八节|五四|六一|八一|七一|五一(?!二)|两点一线|一点一[点滴]|百分百|"
+    "(?<![一二三四五六七八九])十分(?![钟之])|一百二十个心|一百个(?:放心|不)|九一八|一二九|三八节|五四|六一|八一|七一|(?<!块)五一(?!二)|八月十五(?![日号])|两点一线|一点一[点滴]|百分百|"
     "一元[一二三]次|一元复始|五月天|三月三|六月雪|七月流火|三百六十度|"
     "(?:农历|阴历|腊月|正月|旧历|初)[零一二三四五六七八九十月]+|大年[一二三四五六七八九十]+|一一[对列介说道]|"
     "十一届|十里八乡|千千万万|万万|九五之尊|九九归一|九死一生|七七八八|五五开|二八|三七分|四六级|八九不离十|十个手指"
@@ -156,10 +159,11 @@ def _single_counts(before: str, run: str, after: str) -> bool:
     return bool(
         (after.startswith(("日", "号")) and before.endswith("月"))
         or (after.startswith("号") and not before.endswith(("第", "头")) and run != "两")
-        or (after.startswith("点") and _DAYPART.search(before))
+        or (after.startswith("点") and (_DAYPART.search(before) or before.endswith(("点到", "点至"))))
+        or _CLOCK_AFTER.match(after)
         or (after.startswith("度") and before.endswith(("零下", "零上", "气温", "摄氏", "高温", "低温")))
         or re.match(f"(?:{_UNITS})|块{_D}(?!{_N})", after)
-        or (re.search(f"{_D}[米块]$", before) and not re.match(f"{_N}|[个位条把张]", after))
+        or (re.search(f"{_D}[米块度]$", before) and not re.match(f"{_N}|[个位条把张]", after))
     )
 
 
@@ -170,7 +174,7 @@ def _digits_count(before: str, run: str, after: str) -> bool:
     if len(run) >= 3:
         return True
     if run[0] in "零〇" or run[1] in "零〇":
-        return run not in {"零零", "〇〇"}
+        return run not in {"零零", "〇〇"} or after.startswith("后")
     return after.startswith("年") and run[0] in "六七八九" and not before.endswith(("十", "有", "过", "了"))
 
 
