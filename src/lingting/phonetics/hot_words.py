@@ -1,0 +1,106 @@
+"""Hot words: names and terms that enter the lattice by their sound."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lingting.errors import LingtingError
+from lingting.phonetics.lexicon import Lexicon
+
+MAX_COUNT = 500
+MAX_LENGTH = 64
+
+_HAN = re.compile(r"[一-鿿]{2,16}")
+
+
+class HotWordsError(LingtingError):
+    """The list of hot words is too long, or one of them is; the message says which and what the limit is."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Hot words of one length: their characters as columns of the list's `characters`, shape (words, length)."""
+
+    words: tuple[str, ...]
+    columns: NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A hot word that may have been said at `start` of a run; `change` is what hearing it there costs, in nats."""
+
+    start: int
+    word: str
+    change: float
+
+
+class HotWords:
+    """A list of hot words, prepared. The Chinese ones are found by sound; one character alone is too little to find."""
+
+    def __init__(self, words: Sequence[str], lexicon: Lexicon) -> None:
+        """Check and prepare a list.
+
+        Raises:
+            HotWordsError: there are more than `MAX_COUNT` words, or one has more than `MAX_LENGTH` characters.
+        """
+        check(words)
+        chinese = sorted({word.strip() for word in words if _HAN.fullmatch(word.strip())})
+        characters = sorted(set("".join(chinese)))
+        column = {character: index for index, character in enumerate(characters)}
+        self._codes = [ord(character) for character in characters]
+        self._readings = [np.array([reading for reading, _ in lexicon.readings(code)], np.intp) for code in self._codes]
+        self._groups = [
+            _Group(
+                tuple(group),
+                np.array([[column[character] for character in word] for word in group], np.intp),
+            )
+            for length in sorted({len(word) for word in chinese})
+            if (group := [word for word in chinese if len(word) == length])
+        ]
+
+    def __bool__(self) -> bool:
+        return bool(self._groups)
+
+    def heard(self, codes: NDArray[np.uint16], hearing: NDArray[np.float32], limit: float) -> list[Heard]:
+        """Where the words may have been said in a run.
+
+        Args:
+            codes: the run's code points, shape (characters,).
+            hearing: cost of each reading at each character, shape (characters, readings).
+            limit: cost per character, in nats, over which a word is not considered.
+        """
+        size = len(codes)
+        table = np.full((size, len(self._codes)), np.inf, np.float32)
+        for index, (code, readings) in enumerate(zip(self._codes, self._readings, strict=True)):
+            if len(readings):
+                table[:, index] = hearing[:, readings].min(axis=1)
+            table[codes == code, index] = 0.0
+        found = []
+        for group in self._groups:
+            length = group.columns.shape[1]
+            if length > size:
+                continue
+            total = np.zeros((size - length + 1, len(group.words)), np.float32)
+            for offset in range(length):
+                total += table[offset : offset + len(total), group.columns[:, offset]]
+            for start, word in zip(*np.nonzero(total <= limit * length), strict=True):
+                found.append(Heard(int(start), group.words[word], float(total[start, word])))
+        return found
+
+
+def check(words: Sequence[str]) -> None:
+    """Refuse a list over the limits.
+
+    Raises:
+        HotWordsError: there are more than `MAX_COUNT` words, or one has more than `MAX_LENGTH` characters.
+    """
+    if len(words) > MAX_COUNT:
+        raise HotWordsError(f"at most {MAX_COUNT} hot words are allowed, got {len(words)}")
+    for word in words:
+        if len(word) > MAX_LENGTH:
+            raise HotWordsError(f"a hot word may have {MAX_LENGTH} characters, got {len(word)}: {word[:20]}…")

@@ -1,0 +1,200 @@
+"""The lattice: every word that sounds like some stretch of a run of Han characters, and the cost of hearing it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lingting.phonetics.hot_words import HotWords
+from lingting.phonetics.lexicon import LONGEST_WORD, Lexicon, key
+
+_NEUTRAL = 4
+_READING_LIMIT = 4.0
+_KEYS_PER_SPAN = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Sounds:
+    """What it costs, in nats, to write another character than the engine did.
+
+    Attributes:
+        same: the other character has the same syllable and tone.
+        tone: it has the same syllable in another tone.
+        near: added for each part of the syllable (initial, final) that is only near.
+        rare: weight of how rare a reading of a character is.
+    """
+
+    same: float = 3.0
+    tone: float = 6.0
+    near: float = 5.0
+    rare: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Hot:
+    """How willingly hot words are heard.
+
+    Attributes:
+        cost: of a hot word as a word, nats; about that of a frequent one.
+        change: weight of the cost of the characters it changes.
+        limit: cost per character, in nats and before that weight, over which it is not considered.
+    """
+
+    cost: float = 7.0
+    change: float = 0.6
+    limit: float = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Arc:
+    """A word over `[start, start + len(word))` of a run.
+
+    Attributes:
+        change: cost of the characters it changes, nats.
+        cost: −log of the word's frequency, nats.
+        hot: it is a hot word; no language model is asked about it.
+    """
+
+    start: int
+    word: str
+    change: float
+    cost: float
+    hot: bool = False
+
+
+class Builder:
+    """Builds lattices from one lexicon. Thread-safe: what it remembers is only ever added to."""
+
+    def __init__(self, lexicon: Lexicon, sounds: Sounds, hot: Hot, width: int = 24, margin: float = 14.0) -> None:
+        """Keep, of all words over one stretch, at most `width` and those within `margin` nats of the best."""
+        self._lexicon = lexicon
+        self._sounds = sounds
+        self._hot = hot
+        self._width = width
+        self._margin = margin
+        self._rows: dict[int, NDArray[np.float32]] = {}
+        self._readings: dict[int, list[tuple[int, float]]] = {}
+
+    def build(
+        self,
+        run: str,
+        hot_words: HotWords | None = None,
+        alternatives: Mapping[int, Mapping[str, float]] | None = None,
+    ) -> list[list[Arc]]:
+        """The words that may end at each position of `run`; entry `i` holds those that end before character `i`.
+
+        `alternatives` gives, for positions of the run, characters that the engine itself considered and the cost of
+        taking them, which replaces the cost by sound where it is lower.
+        """
+        size = len(run)
+        codes = np.array([ord(character) for character in run], np.uint16)
+        hearing = np.stack([self._hearing(int(code)) for code in codes])
+        families = [self._families(int(code)) for code in codes]
+        arcs: list[list[Arc]] = [[] for _ in range(size + 1)]
+        for length in range(1, min(size, LONGEST_WORD) + 1):
+            self._add_words(
+                arcs=arcs,
+                run=run,
+                codes=codes,
+                hearing=hearing,
+                families=families,
+                length=length,
+                alternatives=alternatives or {},
+            )
+        if hot_words:
+            hot = self._hot
+            for heard in hot_words.heard(codes, hearing, hot.limit):
+                change = heard.change * hot.change
+                arcs[heard.start + len(heard.word)].append(Arc(heard.start, heard.word, change, hot.cost, hot=True))
+        for position, character in enumerate(run):
+            ending = arcs[position + 1]
+            if not any(arc.start == position and arc.word == character for arc in ending):
+                ending.append(Arc(position, character, 0.0, 14.0))
+        return arcs
+
+    def _add_words(
+        self,
+        *,
+        arcs: list[list[Arc]],
+        run: str,
+        codes: NDArray[np.uint16],
+        hearing: NDArray[np.float32],
+        families: Sequence[Sequence[int]],
+        length: int,
+        alternatives: Mapping[int, Mapping[str, float]],
+    ) -> None:
+        keys: list[int] = []
+        starts: list[int] = []
+        for start in range(len(run) - length + 1):
+            for combination in itertools.islice(itertools.product(*families[start : start + length]), _KEYS_PER_SPAN):
+                keys.append(key(combination))
+                starts.append(start)
+        if not keys:
+            return
+        owners, rows = self._lexicon.matches(length, np.array(keys, np.uint64))
+        if not len(rows):
+            return
+        words, readings, costs = self._lexicon.words(length, rows)
+        begin = np.array(starts)[owners]
+        positions = begin[:, None] + np.arange(length)
+        change = np.where(words == codes[positions], np.float32(0), hearing[positions, readings])
+        for position, characters in alternatives.items():
+            for character, cost in characters.items():
+                chosen = (positions == position) & (words == ord(character))
+                change[chosen] = np.minimum(change[chosen], cost)
+        total_change = change.sum(axis=1)
+        total = total_change + costs
+        order = np.lexsort((total, begin))
+        kept = 0
+        previous = -1
+        best = 0.0
+        names = words.astype("<u2")
+        seen: set[bytes] = set()
+        for index in order:
+            start = int(begin[index])
+            value = float(total[index])
+            if start != previous:
+                previous, kept, best = start, 0, value
+                seen.clear()
+            if kept >= self._width or value > best + self._margin:
+                continue
+            raw = names[index].tobytes()
+            if raw in seen:
+                continue
+            seen.add(raw)
+            kept += 1
+            arcs[start + length].append(
+                Arc(start, raw.decode("utf-16-le"), float(total_change[index]), float(costs[index]))
+            )
+
+    def _known(self, code: int) -> list[tuple[int, float]]:
+        found = self._readings.get(code)
+        if found is None:
+            found = [entry for entry in self._lexicon.readings(code) if entry[1] <= _READING_LIMIT]
+            self._readings[code] = found
+        return found
+
+    def _families(self, code: int) -> list[int]:
+        return list(dict.fromkeys(self._lexicon.family(reading) for reading, _ in self._known(code)))
+
+    def _hearing(self, code: int) -> NDArray[np.float32]:
+        """Cost of each reading where the engine wrote this character; shape (readings,)."""
+        row = self._rows.get(code)
+        if row is None:
+            row = np.full(self._lexicon.reading_count, np.inf, np.float32)
+            for reading, rarity in self._known(code):
+                syllable, tone = divmod(reading - 1, 5)
+                for other, differences in self._lexicon.relatives[syllable]:
+                    for heard in range(5):
+                        kept = heard in (tone, _NEUTRAL) or tone == _NEUTRAL
+                        cost = (self._sounds.same if kept else self._sounds.tone) + differences * self._sounds.near
+                        cost += self._sounds.rare * rarity
+                        index = 1 + other * 5 + heard
+                        row[index] = min(row[index], cost)
+            if len(self._rows) < 4096:
+                self._rows[code] = row
+        return row
