@@ -45,7 +45,7 @@ def _expiry(text: str) -> datetime:
         return datetime.combine(_day(text), datetime.min.time(), UTC)
     try:
         return datetime.fromtimestamp(datetime.now(UTC).timestamp() + _seconds(text), UTC)
-    except (OverflowError, ValueError):
+    except (OverflowError, OSError, ValueError):
         raise typer.BadParameter(f"{text!r} is too far away") from None
 
 
@@ -84,8 +84,14 @@ Expires = Annotated[
     typer.Option("--expires", parser=_expiry, metavar="TIME", help="30d, 12h, or a date (UTC).", show_default=False),
 ]
 Grace = Annotated[
-    float,
-    typer.Option("--grace", parser=_seconds, metavar="TIME", help="How long the old secret goes on: 1h, 2d or 0."),
+    float | None,
+    typer.Option(
+        "--grace",
+        parser=_seconds,
+        metavar="TIME",
+        help="How long the old one goes on: 1h, 2d; not at all unless said.",
+        show_default=False,
+    ),
 ]
 LimitOptions = Annotated[
     list[Any] | None,
@@ -216,10 +222,10 @@ def enable_app(app: AppRef, as_json: Json = False) -> None:
 
 
 @apps.command("rotate")
-def rotate_app(app: AppRef, grace: Grace = 0.0, as_json: Json = False) -> None:
+def rotate_app(app: AppRef, grace: Grace = None, as_json: Json = False) -> None:
     """Give an app a new secret and print it, this once."""
     with _directory() as directory:
-        print_secret(directory.rotate_app(app, grace), as_json)
+        print_secret(directory.rotate_app(app, grace or 0), as_json)
 
 
 @apps.command("delete")
@@ -291,10 +297,10 @@ def enable_key(key: KeyRef, as_json: Json = False) -> None:
 
 
 @keys.command("rotate")
-def rotate_key(key: KeyRef, grace: Grace = 0.0, as_json: Json = False) -> None:
+def rotate_key(key: KeyRef, grace: Grace = None, as_json: Json = False) -> None:
     """Replace an API key and print the new one, this once."""
     with _directory() as directory:
-        print_secret(directory.rotate_key(key, grace), as_json)
+        print_secret(directory.rotate_key(key, grace or 0), as_json)
 
 
 @keys.command("delete")

@@ -1,0 +1,133 @@
+"""The database comes up to date by itself, whoever starts first."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+import lingting.access
+from lingting.access.database import CHECK_SECONDS, HEAD, Changes, Database
+from lingting.access.directory import opened
+from lingting.access.errors import DatabaseError
+from lingting.access.schema import metadata
+from tests.access.door import new
+
+MIGRATIONS = Path(lingting.access.__file__).parent / "migrations"
+OPEN = """
+import sys
+from lingting.access.directory import opened
+
+with opened(sys.argv[1]) as directory:
+    print(directory.create_demo() is not None)
+"""
+
+
+def test_the_migrations_make_exactly_the_schema(database_url: str) -> None:
+    database = Database(database_url)
+    database.open()
+    with database.reading() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    database.close()
+
+
+def test_the_newest_migration_is_the_one_that_counts_as_up_to_date() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+
+
+def test_a_second_start_changes_nothing(database_url: str) -> None:
+    with opened(database_url) as directory:
+        made = directory.create_app(new("bot"))
+    with opened(database_url) as directory:
+        assert [app.id for app in directory.apps()] == [made.app.id]
+        assert [tenant.name for tenant in directory.tenants()] == ["default"]
+
+
+def test_processes_that_start_together_share_one_database(database_url: str) -> None:
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPEN, database_url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(4)
+    ]
+    results = [(process.communicate(timeout=120), process.returncode) for process in started]
+    assert [code for _, code in results] == [0, 0, 0, 0], results
+    assert sorted(output.strip() for (output, _), _ in results) == ["False", "False", "False", "True"]
+
+
+def test_a_database_of_a_newer_version_is_left_alone(database_url: str) -> None:
+    with opened(database_url):
+        pass
+    database = Database(database_url)
+    with database.writing() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(DatabaseError, match="newer Lingting"):
+        database.open()
+    database.close()
+
+
+def test_the_database_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
+    with opened(f"sqlite:///{tmp_path / 'new' / 'lingting.db'}") as directory:
+        directory.create_app(new("bot"))
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "new").iterdir()}
+    assert set(modes.values()) == {0o600}
+    assert "lingting.db" in modes
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "lingting.db").write_bytes(b"not a database at all" * 100)
+    with (
+        pytest.raises(DatabaseError, match=r"lingting\.db.*not a database"),
+        opened(f"sqlite:///{tmp_path}/lingting.db"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("sqlite://", "must be a file"),
+        ("sqlite:///:memory:", "must be a file"),
+        ("nonsense", "not a SQLAlchemy URL"),
+        ("oracle9://x", "cannot be used"),
+        ("sqlite:////proc/nowhere/lingting.db", "LINGTING_DATA_DIR"),
+        ("postgresql+psycopg://lingting:hunter2@127.0.0.1:1/x", "cannot be opened"),
+    ],
+)
+def test_a_url_that_cannot_work_is_refused_in_words_without_its_password(url: str, said: str) -> None:
+    with pytest.raises(DatabaseError, match=said) as caught, opened(url):
+        pass
+    assert "hunter2" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_change_by_another_connection_is_noticed_and_reading_is_not(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'lingting.db'}"
+    with opened(url) as directory:
+        changes = Changes(Database(url), CHECK_SECONDS)
+        before = changes.version()
+        directory.apps()
+        assert changes.version() == before
+        directory.create_app(new("bot"))
+        assert changes.version() != before
+        changes.close()
+
+
+def test_no_secret_is_stored(tmp_path: Path) -> None:
+    with opened(f"sqlite:///{tmp_path / 'lingting.db'}") as directory:
+        app, key = directory.create_app(new("bot")), directory.create_key(new("ci"))
+        rotated = directory.rotate_app(app.app.id, grace_seconds=60)
+    stored = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    assert app.app.id.encode() in stored
+    for secret in (app.app_secret, rotated.app_secret, key.key):
+        assert secret.encode() not in stored

@@ -1,0 +1,321 @@
+"""A tenant's limits hold exactly, for that tenant alone, in memory and in Redis alike."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lingting.access import Access, LimitExceeded, Principal, TenantLimits
+from lingting.access.limits import Limits
+from lingting.errors import SettingsError
+from lingting.settings import Settings
+from tests.access.conftest import RedisServer
+from tests.access.door import Clock
+from tests.requirements import require_program
+
+pytestmark = pytest.mark.anyio
+
+ACME = Principal("tenant_acme", "acme", "cli_0000000000000001", None, "acme", frozenset())
+SAME_TENANT = replace(ACME, app_id=None, key_id="key_1")
+OTHER = Principal("tenant_other", "other", None, "key_2", "other", frozenset())
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """Limits do not depend on the database."""
+    return f"sqlite:///{tmp_path / 'lingting.db'}"
+
+
+@pytest.fixture(params=["memory", "redis"])
+def limits_url(request: pytest.FixtureRequest) -> str:
+    if request.param == "memory":
+        return "memory://"
+    url: str = request.getfixturevalue("redis_server")
+    import redis
+
+    client = redis.Redis.from_url(url)
+    client.flushall()
+    client.close()
+    return url
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(time.time())
+
+
+def own(who: Principal, **limits: int) -> Principal:
+    return replace(who, limits=TenantLimits(**limits))
+
+
+@pytest.mark.parametrize(
+    ("interface", "name"),
+    [
+        ("file", "file_requests_per_second"),
+        ("flash", "flash_requests_per_second"),
+        ("transcriptions", "transcription_requests_per_second"),
+    ],
+)
+async def test_the_request_over_the_rate_is_refused_and_says_when_to_try_again(
+    access: Access, interface: str, name: str
+) -> None:
+    who = own(ACME, **{name: 3})
+    for _ in range(3):
+        await access.limits.hit(who, interface)  # type: ignore[arg-type]
+    with pytest.raises(LimitExceeded) as caught:
+        await access.limits.hit(who, interface)  # type: ignore[arg-type]
+    assert caught.value.limit == 3
+    assert 0 < caught.value.reset_seconds <= 1
+    assert interface in caught.value.what
+
+
+async def test_twenty_file_requests_a_second_are_the_default(access: Access) -> None:
+    for _ in range(20):
+        await access.limits.hit(ACME, "file")
+    with pytest.raises(LimitExceeded) as caught:
+        await access.limits.hit(ACME, "file")
+    assert caught.value.limit == 20
+
+
+async def test_apps_and_keys_of_a_tenant_share_its_rate_and_other_tenants_have_their_own(access: Access) -> None:
+    await access.limits.hit(own(ACME, file_requests_per_second=1), "file")
+    with pytest.raises(LimitExceeded):
+        await access.limits.hit(own(SAME_TENANT, file_requests_per_second=1), "file")
+    await access.limits.hit(own(OTHER, file_requests_per_second=1), "file")
+    await access.limits.hit(own(ACME, flash_requests_per_second=1), "flash")
+
+
+async def test_requests_at_once_never_pass_the_limit(access: Access) -> None:
+    answers = await asyncio.gather(
+        *(access.limits.hit(own(ACME, file_requests_per_second=7), "file") for _ in range(40)), return_exceptions=True
+    )
+    assert sum(answer is None for answer in answers) == 7
+
+
+async def test_the_twenty_first_stream_is_refused_and_the_others_go_on(access: Access) -> None:
+    leases = [await access.limits.acquire_stream(ACME) for _ in range(20)]
+    with pytest.raises(LimitExceeded) as caught:
+        await access.limits.acquire_stream(SAME_TENANT)
+    assert caught.value.limit == 20
+    assert caught.value.reset_seconds > 0
+    assert all(lease.held for lease in leases)
+    (await access.limits.acquire_stream(OTHER)).release()
+
+
+async def test_a_released_place_is_free_once_however_often_it_is_released(access: Access) -> None:
+    who = own(ACME, streams=2)
+    first, second = await access.limits.acquire_stream(who), await access.limits.acquire_stream(who)
+    first.release()
+    first.release()
+    await released(access)
+    third = await access.limits.acquire_stream(who)
+    first.release()
+    await released(access)
+    with pytest.raises(LimitExceeded):
+        await access.limits.acquire_stream(who)
+    assert not first.held
+    assert second.held
+    assert third.held
+
+
+async def test_a_place_is_free_after_its_block_also_when_that_fails(access: Access) -> None:
+    who = own(ACME, concurrent_requests=1)
+    with pytest.raises(RuntimeError, match="recognition"), await access.limits.acquire_request(who):
+        with pytest.raises(LimitExceeded):
+            await access.limits.acquire_request(who)
+        raise RuntimeError("recognition")
+    await released(access)
+    (await access.limits.acquire_request(who)).release()
+
+
+async def test_streams_and_requests_have_places_of_their_own(access: Access) -> None:
+    who = own(ACME, concurrent_requests=1, streams=1)
+    with await access.limits.acquire_request(who), await access.limits.acquire_stream(who):
+        pass
+
+
+async def test_places_taken_at_once_never_pass_the_limit(access: Access) -> None:
+    who = own(ACME, streams=5)
+    answers = await asyncio.gather(*(access.limits.acquire_stream(who) for _ in range(30)), return_exceptions=True)
+    assert sum(not isinstance(answer, LimitExceeded) for answer in answers) == 5
+
+
+async def test_a_stop_frees_every_place(access: Access, settings: Settings, clock: Clock) -> None:
+    who = own(ACME, streams=1)
+    other = Limits(settings, access.usage, clock)
+    await other.start()
+    lease = await other.acquire_stream(who)
+    await other.close()
+    assert not lease.held
+    (await access.limits.acquire_stream(who)).release()
+
+
+async def test_a_renewed_place_stays_taken_and_a_forgotten_one_comes_free(
+    access: Access, settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if settings.limits_url != "memory://":
+        monkeypatch.setattr("lingting.access.limits.LEASE_SECONDS", 0.4)
+    who = own(ACME, streams=1)
+    kept = await access.limits.acquire_stream(who)
+    for _ in range(3):
+        await pass_time(settings, clock, 40, 0.25)
+        await access.limits.renew()
+    with pytest.raises(LimitExceeded):
+        await access.limits.acquire_stream(who)
+    del kept
+    gc.collect()
+    await access.limits.renew()
+    await pass_time(settings, clock, 61, 0.5)
+    (await access.limits.acquire_stream(who)).release()
+
+
+async def pass_time(settings: Settings, clock: Clock, seconds: float, real_seconds: float) -> None:
+    """Turn the clock that memory counts by; Redis has its own, so there time passes really."""
+    if settings.limits_url == "memory://":
+        clock.turn(seconds)
+    else:
+        await asyncio.sleep(real_seconds)
+
+
+async def released(access: Access) -> None:
+    """Wait until what was released is known to Redis."""
+    await asyncio.gather(*getattr(access.limits._shared, "_releasing", ()))
+
+
+async def test_daily_audio_ends_at_the_budget_and_starts_again_at_midnight(access: Access, clock: Clock) -> None:
+    clock.now = 1_800_057_600 - 3600.0  # an hour before midnight UTC
+    who = own(ACME, audio_seconds_per_day=100)
+    await access.limits.check_audio(who, 100)
+    access.usage.record(who, "flash", "whisper-base", 60)
+    await access.limits.check_audio(who, 40)
+    with pytest.raises(LimitExceeded) as caught:
+        await access.limits.check_audio(who, 41)
+    assert (caught.value.limit, caught.value.reset_seconds) == (100, 3600)
+    await access.usage.flush()
+    access.usage.record(SAME_TENANT, "flash", "whisper-base", 40)
+    with pytest.raises(LimitExceeded):
+        await access.limits.check_audio(who)
+    await access.limits.check_audio(own(OTHER, audio_seconds_per_day=100))
+    clock.turn(3600)
+    await access.limits.check_audio(who, 100)
+
+
+async def test_monthly_audio_ends_at_the_budget_and_says_how_long(access: Access, clock: Clock) -> None:
+    clock.now = 1_798_761_600 - 2 * 86400.0  # two days before 2027-01-01 UTC
+    who = own(ACME, audio_seconds_per_month=100)
+    access.usage.record(who, "file", "whisper-base", 100)
+    clock.turn(86400)
+    with pytest.raises(LimitExceeded) as caught:
+        await access.limits.check_audio(who)
+    assert (caught.value.limit, caught.value.reset_seconds) == (100, 86400)
+    clock.turn(86400)
+    await access.limits.check_audio(who, 100)
+
+
+async def test_a_budget_outlives_a_restart(
+    node: Callable[..., AbstractAsyncContextManager[Access]],
+) -> None:
+    who = own(ACME, audio_seconds_per_day=100)
+    async with node() as one:
+        await one.limits.check_audio(who)
+        one.usage.record(who, "file", "whisper-base", 100)
+    async with node() as two:
+        with pytest.raises(LimitExceeded):
+            await two.limits.check_audio(who)
+
+
+async def test_a_tenants_own_zero_lifts_the_servers_budget(access: Access, settings: Settings) -> None:
+    strict = settings.model_copy(update={"audio_seconds_per_day": 1})
+    limits = Limits(strict, access.usage, time.time)
+    access.usage.record(ACME, "file", "whisper-base", 10)
+    with pytest.raises(LimitExceeded):
+        await limits.check_audio(ACME)
+    await limits.check_audio(own(ACME, audio_seconds_per_day=0))
+
+
+@pytest.mark.parametrize("limits_url", ["memory://"])
+async def test_limits_in_memory_start_no_thread(access: Access) -> None:
+    before = set(threading.enumerate())
+    for _ in range(25):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(threading.Thread, "start", _no_thread)
+            (await access.limits.acquire_stream(ACME)).release()
+            await access.limits.hit(own(ACME, file_requests_per_second=100), "file")
+            await access.limits.login_failed("cli_x", "198.51.100.7")
+    assert set(threading.enumerate()) == before
+
+
+def _no_thread(_thread: threading.Thread) -> None:
+    raise AssertionError("a thread was started")
+
+
+@pytest.mark.parametrize("limits_url", ["memory://"])
+async def test_memory_forgets_tenants_that_went_quiet(access: Access, clock: Clock) -> None:
+    for number in range(5000):
+        await access.limits.hit(replace(ACME, tenant_id=f"tenant_{number}"), "file")
+        clock.turn(0.01)
+    assert len(access.limits._local._storage._hits) <= 2048
+
+
+@pytest.mark.parametrize("limits_url", ["memory://"])
+@pytest.mark.parametrize("url", ["memcached://x", "", "localhost:6379", "redis://host:notaport"])
+async def test_a_limits_url_that_cannot_be_used_is_named(access: Access, settings: Settings, url: str) -> None:
+    with pytest.raises(SettingsError, match="LINGTING_LIMITS_URL"):
+        Limits(settings.model_copy(update={"limits_url": url}), access.usage)
+
+
+@pytest.mark.parametrize("limits_url", ["memory://"])
+async def test_without_redis_each_node_counts_for_itself_and_returns_to_it(
+    access: Access, settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.WARNING)
+    who = own(ACME, file_requests_per_second=2, streams=1)
+    monkeypatch.setattr("lingting.access.limits.OUTAGE_SECONDS", 0.0)
+    with RedisServer(require_program("redis-server")) as server:
+        limits = Limits(settings.model_copy(update={"limits_url": server.url}), access.usage)
+        lease = await limits.acquire_stream(who)
+        server.kill()
+        for _ in range(2):
+            await limits.hit(who, "file")
+        with pytest.raises(LimitExceeded):
+            await limits.hit(who, "file")
+        assert "Redis" in caplog.text
+        lease.release()
+        here = await limits.acquire_stream(who)
+        await limits.renew()
+        with pytest.raises(LimitExceeded):
+            await limits.acquire_stream(who)
+        server.start()
+        there = await limits.acquire_stream(who)
+        assert here.held
+        assert there.held
+        await limits.close()
+
+
+@pytest.mark.parametrize("limits_url", ["memory://"])
+async def test_a_redis_that_hangs_delays_a_request_by_half_a_second_at_most(access: Access, settings: Settings) -> None:
+    async def hang(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+
+    connections: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    limits = Limits(settings.model_copy(update={"limits_url": f"redis://127.0.0.1:{port}"}), access.usage)
+    async with asyncio.timeout(5):
+        for _ in range(20):
+            await limits.hit(ACME, "file")
+        with pytest.raises(LimitExceeded):
+            await limits.hit(ACME, "file")
+    await limits.close()
+    for writer in connections:
+        writer.close()
+    server.close()
