@@ -18,7 +18,7 @@ import lingting.access
 from lingting.access.database import CHECK_SECONDS, HEAD, Changes, Database
 from lingting.access.directory import opened
 from lingting.access.errors import DatabaseError
-from lingting.access.schema import metadata
+from lingting.access.schema import metadata, tenants
 from tests.access.door import new
 
 MIGRATIONS = Path(lingting.access.__file__).parent / "migrations"
@@ -98,6 +98,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     [
         ("sqlite://", "must be a file"),
         ("sqlite:///:memory:", "must be a file"),
+        ("sqlite:///file:x?mode=memory&uri=true", "must be a file"),
         ("nonsense", "not a SQLAlchemy URL"),
         ("oracle9://x", "cannot be used"),
         ("sqlite:////proc/nowhere/lingting.db", "LINGTING_DATA_DIR"),
@@ -131,3 +132,13 @@ def test_no_secret_is_stored(tmp_path: Path) -> None:
     assert app.app.id.encode() in stored
     for secret in (app.app_secret, rotated.app_secret, key.key):
         assert secret.encode() not in stored
+
+
+def test_a_limit_that_only_a_newer_version_knows_is_passed_over(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'lingting.db'}"
+    with opened(url) as directory:
+        database = Database(url)
+        with database.managing() as connection:
+            connection.execute(sa.update(tenants).values(limits={"streams": 3, "of_the_future": 1}))
+        assert directory.tenant("default").limits.as_dict() == {"streams": 3}
+        database.close()

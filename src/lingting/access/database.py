@@ -133,7 +133,7 @@ class Database:
         return revision
 
     def _sqlite_engine(self) -> Engine:
-        if not self.url.database or self.url.database == ":memory:":
+        if not self.url.database or self.url.database.startswith((":memory:", "file:")):
             raise DatabaseError("the SQLite database must be a file, such as sqlite:////var/lib/lingting/lingting.db")
         engine = sa.create_engine(self.url, connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False})
         sa.event.listen(engine, "connect", _prepare_sqlite)

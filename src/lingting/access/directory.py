@@ -66,6 +66,7 @@ class Directory:
     def create_tenant(self, name: str, note: str = "", limits: TenantLimits = TenantLimits()) -> Tenant:  # noqa: B008
         """Make a tenant with a name that no other has."""
         _check_name(name)
+        _check_note(note)
         tenant = Tenant(credentials.new_tenant_id(), name, note, limits, False, self._clock())
         row = {"id": tenant.id, "name": name, "note": note, "limits": limits.as_dict(), "disabled": False}
         try:
@@ -215,6 +216,10 @@ class Directory:
 
     def _values(self, connection: Connection, new: NewCredential, identifier: str) -> dict[str, Any]:
         _check_name(new.name)
+        _check_name(new.owner or new.name, "an owner")
+        _check_note(new.note)
+        for model in new.models or ():
+            _check_name(model, "a model's name")
         unknown = [scope for scope in new.scopes if scope not in ALL_SCOPES]
         if unknown or not new.scopes:
             named = f"there is no scope {unknown[0]!r}" if unknown else "at least one scope is needed"
@@ -300,6 +305,11 @@ def _credentials_query(table: sa.Table) -> sa.Select[Any]:
     return sa.select(table, tenants.c.name.label("tenant_name")).join(tenants, tenants.c.id == table.c.tenant_id)
 
 
-def _check_name(name: str) -> None:
+def _check_name(name: str, what: str = "a name") -> None:
     if not name.strip() or len(name) > _NAME_LENGTH or not name.isprintable():
-        raise ManagementError(f"a name needs 1 to {_NAME_LENGTH} printable characters, got {name!r}")
+        raise ManagementError(f"{what} needs 1 to {_NAME_LENGTH} printable characters, got {name!r}")
+
+
+def _check_note(note: str) -> None:
+    if not note.replace("\n", "").isprintable():
+        raise ManagementError("a note needs printable characters")

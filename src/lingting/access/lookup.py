@@ -149,6 +149,6 @@ def _grant(
         owner=row.owner,
         scopes=frozenset(row.scopes),
         models=None if row.models is None else frozenset(row.models),
-        limits=TenantLimits.from_dict(row.limits),
+        limits=TenantLimits.stored(row.limits),
     )
     return Grant(principal, valid_until, generation)

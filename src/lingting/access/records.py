@@ -84,7 +84,7 @@ class NewCredential:
 def tenant_from(row: Any) -> Tenant:
     """A tenant from its row, which may carry the counts `apps` and `keys`."""
     counts = {name: getattr(row, name) for name in ("apps", "keys") if hasattr(row, name)}
-    limits = TenantLimits.from_dict(row.limits)
+    limits = TenantLimits.stored(row.limits)
     return Tenant(row.id, row.name, row.note, limits, row.disabled, row.created_at, **counts)
 
 
