@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -86,18 +86,17 @@ _NUMERAL = re.compile(r"^(?:[零〇一二三四五六七八九十百千万亿两
 def gaps(words: Sequence[RawWord], speech: Sequence[tuple[Seconds, Seconds]] = ()) -> list[Seconds]:
     """Silence between each word and the next, in seconds.
 
-    An aligner often stretches a word over the silence behind it; so silence between spans of speech that lies between
-    the middles of two words counts as a pause between them.
+    An aligner often stretches a word over the silence beside it; so silence between spans of speech counts as a pause
+    behind the word that it lies in, or before that word when more of the word's time lies behind the silence.
     """
-    silences = [(before[1], after[0]) for before, after in pairwise(speech)]
-    starts = [start for start, _ in silences]
-    result: list[Seconds] = []
-    for word, following in pairwise(words):
-        gap = max(0.0, following.start - word.end)
-        low, high = (word.start + word.end) / 2, (following.start + following.end) / 2
-        for start, end in silences[max(0, bisect_left(starts, low) - 1) : bisect_left(starts, high)]:
-            gap = max(gap, min(high, end) - max(low, start))
-        result.append(gap)
+    result = [max(0.0, following.start - word.end) for word, following in pairwise(words)]
+    starts = [word.start for word in words]
+    for (_, silent), (sounding, _) in pairwise(speech):
+        index = bisect_right(starts, (silent + sounding) / 2) - 1
+        if index >= 0 and words[index].end - sounding > max(0.0, silent - words[index].start):
+            index -= 1
+        if 0 <= index < len(result):
+            result[index] = max(result[index], sounding - silent)
     return result
 
 

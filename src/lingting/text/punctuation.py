@@ -169,13 +169,14 @@ class _Draft:
         if not mark or (mark == "." and said.endswith(".")):
             return ""
         following = self.cores[index + 1] if index + 1 < len(self.cores) else ""
+        kept = any(c in _KIND for c in self.tails[index])
         if is_han(said):
-            full = language == "zh" or has_han(following)
-        elif following:
+            full = language == "zh" or kept or has_han(following)
+        elif language == "en" or following:
             full = language == "zh" and has_han(following)
         else:
-            kept = any(c in _KIND for c in self.tails[index])
-            full = language == "zh" and (kept or not _LETTER.search(said) or any(map(has_han, self.cores)))
+            added = not self.tails[index] and not _LETTER.search(said)
+            full = kept or added or any(map(has_han, self.cores))
         return (_FULL_WIDTH if full else _HALF_WIDTH)[mark]
 
 
@@ -191,6 +192,6 @@ def _mark_of(behind: str) -> str:
 def _capital(text: str, *, start: bool) -> str:
     bare = text.lstrip(OPENERS)
     opened = text[: len(text) - len(bare)]
-    if bare == "i" or bare.startswith(("i'", "i’")) or (start and bare.islower()):
+    if bare == "i" or bare.startswith(("i'", "i’")) or (start and bare.islower() and "." not in bare.removesuffix(".")):
         bare = bare[0].upper() + bare[1:]
     return opened + bare

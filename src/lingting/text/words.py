@@ -26,7 +26,7 @@ _CORE = (
     rf"[$€£¥#@]*{_ALNUM}(?:{_ALNUM}|['’]{_ALNUM}|(?<=\d),(?=\d{{3}}(?!\d))|[.\-_&+@/](?={_ALNUM})|(?<=\d):(?=\d))*"
     r"(?:[%‰°]+|\+\+|#)?"
 )
-_ABBREVIATION = r"(?:Mrs?|Ms|Dr|Prof|St|Jr|Sr|vs|etc|No|[ap]\.m|[A-Z](?:\.[A-Z])+|i\.e|e\.g)\."
+_ABBREVIATION = r"(?:[Mm]rs?|[Mm]s|[Dd]r|Prof|St|Jr|Sr|vs|etc|No|[ap]\.m|[A-Z](?:\.[A-Z])+|i\.e|e\.g)\."
 _BEHIND = re.escape(MARKS + CLOSERS) + "'"
 _UNIT = re.compile(
     rf"[{re.escape(OPENERS)}]*(?:{_ABBREVIATION}(?!\w)|[{HAN}]|{_CORE}|[^\s{_BEHIND}])[{_BEHIND}]*|[{_BEHIND}]+"
@@ -52,7 +52,13 @@ def split_units(text: str) -> list[str]:
 
     `spacing.join` puts them together again. Only the first unit may be nothing but punctuation.
     """
-    return [text[start:end] for start, end in _spans(text)]
+    units: list[str] = []
+    for start, end in _spans(text):
+        if units and not _says(text[start:end]):
+            units[-1] += text[start:end]
+        else:
+            units.append(text[start:end])
+    return units
 
 
 def _spans(text: str) -> list[tuple[int, int]]:
@@ -121,6 +127,9 @@ def from_characters(
     words: list[RawWord] = []
     previous = 0
     for first, last in _spans(text):
+        if words and not _says(text[first:last]):
+            words[-1] = replace(words[-1], text=words[-1].text + text[first:last])
+            continue
         if words and any(previous <= offset <= first for offset in closed):
             words[-1] = replace(words[-1], border=True)
         spoken = max(1, len(core(text[first:last])))
