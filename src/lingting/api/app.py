@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
 from starlette.applications import Starlette
@@ -40,13 +42,21 @@ def create_app(service: Backend) -> Starlette:
         access_line(scope, exchange, seconds)
         door.record(service, exchange)
 
+    disk = ThreadPoolExecutor(4, thread_name_prefix="spool")
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        disk.shutdown()
+
     app = Starlette(
         routes=_routes(),
+        lifespan=lifespan,
         exception_handlers={HTTPException: _not_routed},
         middleware=[Middleware(Gateway, observe=observe)],
     )
     app.router.redirect_slashes = False
-    door.attach(app, service, metrics, spool, ThreadPoolExecutor(4, thread_name_prefix="spool"))
+    door.attach(app, service, metrics, spool, disk)
     return app
 
 

@@ -16,7 +16,7 @@ from lingting.api import exchange as exchanges
 OPEN_APIS = "/open-apis"
 SMALL_BODY = 65_536
 LINGER_SECONDS = 10.0
-LINGER_IDLE_SECONDS = 3.0
+LINGER_IDLE_SECONDS = 1.0
 
 
 class JSON(Response):

@@ -24,6 +24,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from lingting.api.app import create_app
 from lingting.api.door import Backend
 from lingting.api.exchange import new_log_id
+from lingting.api.render import LINGER_IDLE_SECONDS
 from lingting.errors import LingtingError, SettingsError
 from lingting.settings import Settings
 
@@ -40,7 +41,7 @@ class StartableBackend(Backend, Protocol):
     """A service that can be started and stopped."""
 
     async def start(self) -> None:
-        """Load what recognition needs; raises LingtingError when that fails."""
+        """Load what recognition needs; raises LingtingError, with everything let go, when that fails."""
 
     async def stop(self) -> None:
         """Finish what is in flight and let everything go."""
@@ -90,8 +91,8 @@ async def _serve(
     on_ready: Callable[[str], None] | None,
 ) -> None:
     settings = service.settings
+    await service.start()
     try:
-        await service.start()
         server = Server(service, create_app(service), tls, on_ready=on_ready)
         loop = asyncio.get_running_loop()
         if hasattr(signal, "SIGHUP"):
@@ -124,7 +125,7 @@ class Server(uvicorn.Server):
             app,
             http="h11",
             ws="none",
-            lifespan="off",
+            lifespan="on",
             log_config=None,
             access_log=False,
             server_header=False,
@@ -160,6 +161,7 @@ class Server(uvicorn.Server):
         while not drain.done() and not self.force_exit:
             await asyncio.wait((drain,), timeout=0.1)
         drain.cancel()
+        await self._service.streams.stop()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal begins an orderly stop, the second ends it."""
@@ -178,6 +180,7 @@ class Connection(H11Protocol):
         super().__init__(*arguments, **named)
         self._patience = patience
         self._impatient: asyncio.TimerHandle | None = None
+        self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client came."""
@@ -195,8 +198,9 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a request."""
-        super().data_received(data)
-        self._watch()
+        if not self._refused:
+            super().data_received(data)
+            self._watch()
 
     def on_response_complete(self) -> None:
         """An answer is out; another request may follow."""
@@ -228,12 +232,15 @@ class Connection(H11Protocol):
             head = h11.Response(status_code=status, headers=headers, reason=reason)
             for event in (head, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
+        # Closing on data that was not read would make the client's system drop the answer.
+        self._refused = True
+        self._unwatch()
+        self.loop.call_later(LINGER_IDLE_SECONDS, self.transport.close)
 
     def _watch(self) -> None:
         """Keeps the timer running exactly while the head of a request is awaited and no keep-alive timer runs."""
         answering = self.cycle is not None and not self.cycle.response_complete
-        if answering or self.timeout_keep_alive_task is not None or self.transport.is_closing():
+        if self._refused or answering or self.timeout_keep_alive_task is not None or self.transport.is_closing():
             self._unwatch()
         elif self._impatient is None:
             self._impatient = self.loop.call_later(self._patience, self._cut)
