@@ -24,7 +24,7 @@ lint: setup-dev ## Check format, style, types, the import contract and the docum
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: setup-dev ## Put the code into its format and mend what the linter can mend
 	$(BIN)/ruff check --fix .
@@ -34,7 +34,7 @@ bench: setup-dev ## Measure speed and accuracy and print the table
 	@exec $(BIN)/python scripts/bench.py $(ARGS)
 
 docs: setup-dev ## Build the documentation into site/
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "Open site/index.html"
 
 lock: ## Resolve the dependencies anew and write the locks

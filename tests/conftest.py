@@ -71,16 +71,16 @@ class LiveServer:
             raise
 
 
-def start_server(data_dir: Path, model_dir: Path, **settings: str) -> LiveServer:
+def start_server(data_dir: Path, model_dir: Path | None, **settings: str) -> LiveServer:
     """Start `lingting serve` on a free port with its own data folder and wait until it answers.
 
     Args:
         data_dir: the data folder; where credentials were made before, those of the result are empty.
-        model_dir: the installed model, which is linked into the data folder.
+        model_dir: the installed model, which is linked into the data folder; None leaves it to the server.
         settings: settings by name, for example `stream_idle_seconds="2"`.
     """
     (data_dir / "models").mkdir(parents=True, exist_ok=True)
-    if not (link := data_dir / "models" / model_dir.name).exists():
+    if model_dir is not None and not (link := data_dir / "models" / model_dir.name).exists():
         link.symlink_to(model_dir)
     given = {"port": str(free_port()), "data_dir": str(data_dir), **settings}
     environment = {**os.environ, **{PREFIX + name.upper(): value for name, value in given.items()}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import sys
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ def serve() -> None:
 
     settings = load()
     logs.configure(settings.log_level, settings.log_format)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     prepare(settings)
 
     from lingting import service
