@@ -37,7 +37,10 @@ def clock() -> Clock:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
     """The address of a PostgreSQL server that lives as long as the tests."""
-    initdb, server = require_program("initdb"), require_program("postgres")
+    debian = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/")), reverse=True)
+    initdb, server = (
+        require_program(name, *(f"{folder}/{name}" for folder in debian)) for name in ("initdb", "postgres")
+    )
     user = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
     folder = tempfile.mkdtemp(prefix="lingting-pg-")
     try:

@@ -141,6 +141,15 @@ async def test_a_batch_that_could_not_be_written_is_written_later(door: Door, mo
     assert row["requests"] == 2
 
 
+@pytest.mark.parametrize("model", ["x" * 201, "a\0b", "\ud800", "a\nb"])
+async def test_a_models_name_that_no_database_takes_does_not_hold_up_the_rest(door: Door, model: str) -> None:
+    _, ci = await both(door)
+    door.access.usage.record(ci, "file", model, 1)
+    door.access.usage.record(ci, "file", "whisper-base", 1)
+    rows = await door.access.usage.summary(DAY, DAY, ["model"])
+    assert [row["model"] for row in rows] == ["?", "whisper-base"]
+
+
 async def test_usage_of_a_deleted_tenant_stays_under_its_id(door: Door) -> None:
     bot, _ = await both(door)
     door.access.usage.record(bot, "file", "whisper-base", 1)

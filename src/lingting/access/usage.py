@@ -25,6 +25,7 @@ FLUSH_SECONDS = 2.0
 LAST_USE_SECONDS = 60.0
 DIMENSIONS = ("tenant", "app", "interface", "model", "day")
 _WATCH_SECONDS = 60.0
+_MODEL_LENGTH = 200
 _logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _Row = tuple[str, str, str, str, str]
@@ -88,6 +89,8 @@ class Usage:
         self, principal: Principal, interface: str, model: str, audio_seconds: float, error: bool = False
     ) -> None:
         """Count one request with the seconds of audio it brought; costs microseconds and never fails."""
+        if len(model) > _MODEL_LENGTH or not model.isprintable():
+            model = "?"  # no name that a database refuses may hold up the batch
         row = (principal.tenant_id, self._today(), principal.credential_id, interface, model)
         count = self._pending.counts.get(row)
         if count is None:
