@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lingting.recognition.types import RawWord
-from lingting.text import from_characters, split_units
+from lingting.text import from_characters, normalise, split_units
 from lingting.text.spacing import join
 from lingting.text.words import core, from_text, one_unit_each, tail
 
@@ -52,7 +52,7 @@ def test_the_punctuation_behind_a_unit_is_told_from_what_was_said(unit: str, sai
 def test_units_joined_and_split_again_are_the_same_text(text: str) -> None:
     units = split_units(text)
 
-    assert "".join(units) == "".join(text.split())
+    assert normalise(join(units)) == normalise(text)
     assert join(split_units(join(units))) == join(units)
 
 

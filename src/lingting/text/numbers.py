@@ -14,6 +14,9 @@ from lingting.recognition.types import Language, RawWord
 from lingting.text import numbers_en, numbers_zh
 from lingting.text.words import OPENERS, core, is_han, one_unit_each, tail
 
+_PASSES = 4
+"""A number written as digits may tell what its neighbour is; in real sentences one pass finds all."""
+
 
 def convert(words: Sequence[RawWord], language: Language) -> list[RawWord]:
     """Write spoken numbers as digits.
@@ -26,8 +29,12 @@ def convert(words: Sequence[RawWord], language: Language) -> list[RawWord]:
     """
     del language  # the script of a word says how to read it, also in a mixed sentence
     units = one_unit_each(words)
-    text, owners = _text(units)
-    units = _apply(units, owners, numbers_zh.spans(text)) if any(c in numbers_zh.NUMERALS for c in text) else units
+    for _ in range(_PASSES):
+        text, owners = _text(units)
+        found = list(numbers_zh.spans(text)) if not numbers_zh.NUMERALS.isdisjoint(text) else []
+        if not found:
+            break
+        units = _apply_runs(units, [(owners[start], owners[end - 1] + 1, new) for start, end, new in found])
     return _apply_runs(units, numbers_en.runs([core(unit.text) for unit in units], [tail(u.text) for u in units]))
 
 
@@ -45,10 +52,6 @@ def _text(units: Sequence[RawWord]) -> tuple[str, list[int]]:
         pieces.append(piece)
         owners += [index] * len(piece)
     return "".join(pieces), owners
-
-
-def _apply(units: Sequence[RawWord], owners: Sequence[int], spans: Iterable[tuple[int, int, str]]) -> list[RawWord]:
-    return _apply_runs(units, [(owners[start], owners[end - 1] + 1, new) for start, end, new in spans])
 
 
 def _apply_runs(units: Sequence[RawWord], runs: Iterable[tuple[int, int, str]]) -> list[RawWord]:

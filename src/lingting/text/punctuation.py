@@ -169,11 +169,11 @@ class _Draft:
         if not mark or (mark == "." and said.endswith(".")):
             return ""
         following = self.cores[index + 1] if index + 1 < len(self.cores) else ""
-        kept = any(c in _KIND for c in self.tails[index])
-        if is_han(said):
-            full = language == "zh" or kept or has_han(following)
-        elif language == "en" or following:
-            full = language == "zh" and has_han(following)
+        kept = any(c in _KIND for c in self.tails[index]) or "……" in self.tails[index]
+        if language == "en":
+            full = is_han(said) and (kept or has_han(following))
+        elif following:
+            full = kept or is_han(said) or has_han(following)
         else:
             added = not self.tails[index] and not _LETTER.search(said)
             full = kept or added or any(map(has_han, self.cores))

@@ -30,6 +30,8 @@ def join(units: Iterable[str]) -> str:
 
 
 def _apart(before: str, after: str) -> bool:
+    if after[0] in "\"'":
+        return True
     if before[-1] in _FULL_WIDTH or after[0] in _FULL_WIDTH:
         return False
     if before[-1] in OPENERS and before[-1] != '"':

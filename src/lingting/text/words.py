@@ -31,6 +31,7 @@ _BEHIND = re.escape(MARKS + CLOSERS) + "'"
 _UNIT = re.compile(
     rf"[{re.escape(OPENERS)}]*(?:{_ABBREVIATION}(?!\w)|[{HAN}]|{_CORE}|[^\s{_BEHIND}])[{_BEHIND}]*|[{_BEHIND}]+"
 )
+_OPENING = re.compile("[“‘「『（【《〈(\\[{]")
 _TAIL_OF = re.compile(rf"[{_BEHIND}]+$")
 _ENDS_ABBREVIATED = re.compile(rf"^[{re.escape(OPENERS)}]*{_ABBREVIATION}$")
 _HAN_ONE = re.compile(rf"[{HAN}]")
@@ -50,26 +51,29 @@ def has_han(text: str) -> bool:
 def split_units(text: str) -> list[str]:
     """Split text into units; contractions, hyphenated words, decimals, percentages and addresses stay whole.
 
-    `spacing.join` puts them together again. Only the first unit may be nothing but punctuation.
+    `spacing.join` puts them together again. Only the first unit may be nothing but punctuation; an opening mark that
+    opens nothing falls away.
     """
-    units: list[str] = []
-    for start, end in _spans(text):
-        if units and not _says(text[start:end]):
-            units[-1] += text[start:end]
-        else:
-            units.append(text[start:end])
-    return units
+    return [unit for unit, _ in _located(text)]
 
 
-def _spans(text: str) -> list[tuple[int, int]]:
-    spans: list[tuple[int, int]] = []
+def _located(text: str) -> list[tuple[str, int]]:
+    """The units of `text`, each with the offset at which its own characters begin."""
+    units: list[tuple[str, int]] = []
+    opened = ""
     for match in _UNIT.finditer(text):
-        start, end = match.span()
-        if spans and spans[-1][1] == start and not _says(match.group()):
-            spans[-1] = (spans[-1][0], end)
-        else:
-            spans.append((start, end))
-    return spans
+        piece = match.group()
+        if _says(piece):
+            units.append((opened + piece, match.start()))
+            opened = ""
+            continue
+        closing = _OPENING.split(piece)[0] if not opened else ""
+        opened += "".join(_OPENING.findall(piece))
+        if units and closing:
+            units[-1] = (units[-1][0] + closing, units[-1][1])
+        elif closing:
+            units.append((closing, match.start()))
+    return units
 
 
 def _says(unit: str) -> bool:
@@ -126,19 +130,18 @@ def from_characters(
     closed |= {match.start() for match in _HAN_GAP.finditer(text)}
     words: list[RawWord] = []
     previous = 0
-    for first, last in _spans(text):
-        if words and not _says(text[first:last]):
-            words[-1] = replace(words[-1], text=words[-1].text + text[first:last])
-            continue
-        if words and any(previous <= offset <= first for offset in closed):
+    for unit, offset in _located(text):
+        said = core(unit).lstrip(OPENERS) or unit
+        first = text.index(said, offset)
+        last = first + len(said)
+        if words and any(previous <= border <= first for border in closed):
             words[-1] = replace(words[-1], border=True)
-        spoken = max(1, len(core(text[first:last])))
-        scores = probability[first : first + spoken]
+        scores = probability[first:last]
         words.append(
             RawWord(
-                text=text[first:last],
+                text=unit,
                 start=float(start[first]),
-                end=float(end[first + spoken - 1]),
+                end=float(end[last - 1]),
                 probability=float(sum(scores)) / len(scores),
             )
         )
