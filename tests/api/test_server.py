@@ -64,7 +64,7 @@ def test_a_privileged_port_is_one_line_that_names_it(monkeypatch: pytest.MonkeyP
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(socket, "create_server", refuse)
-    with pytest.raises(SettingsError, match="port 80 on .* is reserved"):
+    with pytest.raises(SettingsError, match=r"port 80 on .* is reserved"):
         servers.listen("127.0.0.1", 80)
 
 
