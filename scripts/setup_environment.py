@@ -26,7 +26,8 @@ def main() -> int:
     if up_to_date(environment, profile):
         return 0
     environment.parent.mkdir(parents=True, exist_ok=True)
-    with (environment.parent / f".{environment.name.lstrip('.')}.lock").open("w") as lock:
+    (ROOT / ".cache").mkdir(exist_ok=True)
+    with (ROOT / ".cache" / "setup.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # released by the system when this process ends, however it ends
         if up_to_date(environment, profile):
             return 0
