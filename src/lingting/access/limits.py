@@ -35,7 +35,6 @@ LEASE_SECONDS = 60.0
 RENEW_SECONDS = 20.0
 REDIS_SECONDS = 0.5
 OUTAGE_SECONDS = 5.0
-ADDRESS_FACTOR = 10
 _BUSY_RESET_SECONDS = 1.0
 _logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -158,28 +157,21 @@ class Limits:
             raise LimitExceeded(monthly, _seconds_to_next_month(now), "audio seconds per month for the tenant")
 
     async def check_login(self, app_id: str, address: str) -> None:
-        """Pass while the logins of this app from this address, and of any app from it, failed seldom enough.
+        """Pass while the logins of this app from this address failed seldom enough.
 
         Raises:
             TooManyFailures: they did not; the true secret is refused too, so that guessing learns nothing.
         """
-        for item, key in self._login_windows(app_id, address):
-            if not await self._count(_test(item, key)):
-                raise TooManyFailures(max(1.0, await self._count(_reset(item, key))))
+        item, key = self._login_window(app_id, address)
+        if not await self._count(_test(item, key)):
+            raise TooManyFailures(max(1.0, await self._count(_reset(item, key))))
 
     async def login_failed(self, app_id: str, address: str) -> None:
         """Count one failed login."""
-        for item, key in self._login_windows(app_id, address):
-            await self._count(_hit(item, key))
+        await self._count(_hit(*self._login_window(app_id, address)))
 
-    def _login_windows(
-        self, app_id: str, address: str
-    ) -> tuple[tuple[RateLimitItemPerMinute, tuple[str, ...]], tuple[RateLimitItemPerMinute, tuple[str, ...]]]:
-        limit = self._settings.login_failures_per_minute
-        return (
-            (_per_minute(limit), ("login", app_id, address)),
-            (_per_minute(limit * ADDRESS_FACTOR), ("login", address)),
-        )
+    def _login_window(self, app_id: str, address: str) -> tuple[RateLimitItem, tuple[str, ...]]:
+        return _per_minute(self._settings.login_failures_per_minute), ("login", app_id, address)
 
     async def _acquire(self, kind: str, principal: Principal, limit: int, what: str) -> Lease:
         key, identifier = f"{kind}/{principal.tenant_id}", uuid.uuid4().hex
