@@ -1,0 +1,73 @@
+"""Raw PCM and plain WAV: what can be read without a decoder, in the server's own process."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from lingting.errors import AudioTooLong, EmptyAudio
+from lingting.recognition.types import SAMPLE_RATE, Samples, Seconds
+
+TOLERANCE: Seconds = 0.1
+"""How much longer than the limit audio may be: encoders pad their first and last frames."""
+
+_HEADER_LIMIT = 64 * 1024
+
+
+def pcm16_to_samples(data: bytes | bytearray | memoryview) -> Samples:
+    """16-bit little-endian mono at 16 kHz as float32 in [-1, 1); half a sample at the end is dropped."""
+    samples: Samples = np.frombuffer(data, "<i2", count=len(data) // 2).astype(np.float32)
+    samples *= np.float32(1 / 32768)
+    return samples
+
+
+def plain_pcm_range(file: BinaryIO) -> tuple[int, int] | None:
+    """Where the samples lie in a 16 kHz mono 16-bit WAV file, as (offset, bytes); None for any other file.
+
+    A data length of 0 or one past the end of the file, as a writer to a pipe leaves it, means up to the end.
+    """
+    size = file.seek(0, 2)
+    file.seek(0)
+    head = file.read(_HEADER_LIMIT)
+    if len(head) < 12 or head[:4] != b"RIFF" or head[8:12] != b"WAVE":
+        return None
+    plain = False
+    position = 12
+    while position + 8 <= len(head):
+        name, length = head[position : position + 4], struct.unpack_from("<I", head, position + 4)[0]
+        body = position + 8
+        if name == b"fmt ":
+            if length < 16 or body + 16 > len(head):
+                return None
+            plain = struct.unpack_from("<HHIIHH", head, body) == (1, 1, SAMPLE_RATE, 2 * SAMPLE_RATE, 2, 16)
+        elif name == b"data":
+            if not plain:
+                return None
+            return (body, size - body) if length == 0 or body + length > size else (body, length)
+        position = body + length + length % 2
+    return None
+
+
+def read_pcm16(path: Path, max_seconds: Seconds, *, offset: int = 0, length: int | None = None) -> Samples:
+    """Read 16-bit mono samples at 16 kHz from part of a file.
+
+    Raises:
+        EmptyAudio: there is not one sample.
+        AudioTooLong: there are more than `max_seconds` of them; nothing is read.
+    """
+    with path.open("rb") as file:
+        available = file.seek(0, 2) - offset
+        count = (available if length is None else min(length, available)) // 2
+        if count <= 0:
+            raise EmptyAudio("there is no audio in the file")
+        if count > (max_seconds + TOLERANCE) * SAMPLE_RATE:
+            raise too_long(max_seconds)
+        file.seek(offset)
+        return pcm16_to_samples(file.read(2 * count))
+
+
+def too_long(max_seconds: Seconds) -> AudioTooLong:
+    return AudioTooLong(f"the audio is longer than the limit of {max_seconds:g} seconds", max_seconds)

@@ -1,0 +1,272 @@
+"""The process that decodes untrusted audio: one job at a time over a socket, bounded in memory and processor time.
+
+It opens no path: each job brings the file to read and the file to write as descriptors. It imports PyAV, soxr and numpy
+and nothing of the server, so that it starts fast and has nothing to steal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+RATE = 16_000
+_CODECS = frozenset(
+    {
+        "aac",
+        "aac_latm",
+        "mp2",
+        "mp2float",
+        "mp3",
+        "mp3float",
+        "flac",
+        "opus",
+        "libopus",
+        "vorbis",
+        "alac",
+        "amrnb",
+        "amrwb",
+        "libopencore_amrnb",
+        "libopencore_amrwb",
+        "adpcm_ima_wav",
+        "adpcm_ms",
+        "gsm_ms",
+        "pcm_alaw",
+        "pcm_mulaw",
+        "pcm_u8",
+        "pcm_s16le",
+        "pcm_s16be",
+        "pcm_s24le",
+        "pcm_s24be",
+        "pcm_s32le",
+        "pcm_s32be",
+        "pcm_f32le",
+        "pcm_f32be",
+        "pcm_f64le",
+        "pcm_f64be",
+    }
+)
+_TRUSTED_DURATION = {"mov", "flac", "matroska", "ogg"}  # the others estimate it, or copy a length that may be false
+_WEIGHTS = {"LFE": 0.0, "LFE2": 0.0, "FC": 1.0, "FL": 0.7071, "FR": 0.7071}
+_OTHER_WEIGHT = 0.5
+_MAX_CHANNELS = 64
+_MAX_RATE = 768_000
+_BLOCK = RATE  # samples gathered before they are resampled
+
+
+class _Refused(Exception):
+    def __init__(self, kind: str, message: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def main(descriptor: int) -> None:
+    """Serve jobs from the socket until its other end closes."""
+    connection = socket.socket(fileno=descriptor)
+    av.logging.set_level(None)
+    _warm_up()
+    connection.sendall(b"ready\n")
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(connection, 65_536, 2)
+        if not message:
+            return
+        source, target = descriptors
+        try:
+            reply = _serve(json.loads(message), source, target)
+        finally:
+            os.close(source)
+            os.close(target)
+        connection.sendall(json.dumps(reply).encode() + b"\n")
+
+
+def _warm_up() -> None:
+    """Pay for what the libraries load late before the first job waits for it."""
+    soxr.ResampleStream(48_000, RATE, 1, dtype="float32").resample_chunk(np.zeros(480, np.float32), last=True)
+
+
+def _serve(job: dict[str, Any], source: int, target: int) -> dict[str, Any]:
+    try:
+        _limit(int(job["memory_bytes"]), float(job["cpu_seconds"]))
+        with os.fdopen(os.dup(source), "rb") as file, os.fdopen(os.dup(target), "wb") as output:
+            file.seek(0)
+            sink = _Sink(output, float(job["max_seconds"]) + float(job["tolerance"]))
+            if job["demuxer"] == "pcm":
+                _decode_raw(file, int(job["sample_rate"]), sink)
+            else:
+                _decode(file, job["demuxer"], bool(job["certain"]), sink)
+            sink.close()
+            if not sink.written:
+                raise _Refused("empty")
+    except _Refused as refused:
+        return {"error": refused.kind, "message": str(refused)}
+    except MemoryError:
+        return {"error": "undecodable", "message": "decoding it takes too much memory"}
+    except Exception as error:
+        return {"error": "undecodable", "message": f"{type(error).__name__}"}
+    return {"samples": sink.written}
+
+
+def _limit(memory_bytes: int, cpu_seconds: float) -> None:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    spent = used.ru_utime + used.ru_stime
+    for name, soft in (
+        (resource.RLIMIT_DATA, memory_bytes),
+        (resource.RLIMIT_CPU, int(spent + cpu_seconds) + 1),
+        (resource.RLIMIT_NOFILE, 64),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(name, (soft, resource.getrlimit(name)[1]))
+
+
+class _Sink:
+    """Takes mono float32 at any rate, writes float32 at 16 kHz, and stops at the limit."""
+
+    def __init__(self, output: BinaryIO, max_seconds: float) -> None:
+        self.written = 0
+        self._output = output
+        self._limit = int(max_seconds * RATE)
+        self._rate = 0
+        self._stream: Any = None
+        self._blocks: list[NDArray[np.float32]] = []
+        self._gathered = 0
+
+    def put(self, mono: NDArray[np.float32], rate: int) -> None:
+        if rate != self._rate:
+            self._flush(last=True)
+            if not 1000 <= rate <= _MAX_RATE:
+                raise _Refused("undecodable", f"its sample rate of {rate} Hz is outside 1000 to {_MAX_RATE}")
+            self._rate = rate
+            self._stream = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1, dtype="float32", quality="HQ")
+        self._blocks.append(mono)
+        self._gathered += mono.size
+        if self._gathered >= _BLOCK:
+            self._flush(last=False)
+
+    def close(self) -> None:
+        self._flush(last=True)
+
+    def _flush(self, *, last: bool) -> None:
+        if not self._blocks and not (last and self._stream):
+            return
+        block = np.concatenate(self._blocks) if self._blocks else np.zeros(0, np.float32)
+        self._blocks, self._gathered = [], 0
+        if self._stream is not None:
+            # soxr's output is written in pieces so that one large frame cannot take memory without bound
+            for start in range(0, max(1, block.size), 8 * _BLOCK):
+                piece = block[start : start + 8 * _BLOCK]
+                self._write(self._stream.resample_chunk(piece, last=last and start + piece.size >= block.size))
+            if last:
+                self._stream = None
+                self._rate = 0
+        else:
+            self._write(block)
+
+    def _write(self, samples: NDArray[np.float32]) -> None:
+        if self.written + samples.size > self._limit:
+            raise _Refused("too_long")
+        clean = np.clip(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0), -1, 1).astype("<f4", copy=False)
+        self._output.write(clean.tobytes())
+        self.written += samples.size
+
+
+def _decode_raw(file: BinaryIO, rate: int, sink: _Sink) -> None:
+    while data := file.read(1 << 20):
+        sink.put(np.frombuffer(data, "<i2", count=len(data) // 2).astype(np.float32) * np.float32(1 / 32768), rate)
+
+
+def _decode(file: BinaryIO, demuxer: str, certain: bool, sink: _Sink) -> None:
+    try:
+        container: Any = av.open(
+            file,
+            format=demuxer,
+            container_options={
+                "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm," + demuxer,
+                "codec_whitelist": ",".join(sorted(_CODECS)),
+                "protocol_whitelist": "none",
+            },
+            metadata_errors="replace",
+        )
+    except av.error.MemoryError as error:
+        raise MemoryError from error
+    except (av.error.FFmpegError, ValueError) as error:
+        raise _Refused("undecodable", "its header is damaged or not that of audio") from error
+    with container:
+        if not container.streams.audio:
+            raise _Refused("undecodable", "it has no audio track")
+        stream = container.streams.audio[0]
+        if stream.codec_context is None or stream.codec_context.name not in _CODECS:
+            raise _Refused("undecodable", "its audio track has a codec that is not supported")
+        seconds = (container.duration or 0) / 1_000_000
+        if demuxer in _TRUSTED_DURATION and seconds * RATE > sink._limit + RATE:
+            raise _Refused("too_long")
+        stream.codec_context.thread_count = 1
+        good = bad = 0
+        for frame in _frames(container, stream):
+            if frame is None:
+                bad += 1
+            elif frame.samples:
+                good += 1
+                sink.put(_mono(frame), frame.sample_rate)
+        if (bad and not good) or (not certain and (good < 3 or bad > good)):
+            raise _Refused("undecodable", "no part of it decodes as audio")
+
+
+def _frames(container: Any, stream: Any) -> Iterator[Any]:
+    """Decoded frames; None for each packet that is damaged. Ends quietly where the file breaks off."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except av.error.MemoryError as error:
+            raise MemoryError from error
+        except av.error.FFmpegError:
+            yield None
+            return
+        try:
+            yield from packet.decode()
+        except av.error.MemoryError as error:
+            raise MemoryError from error
+        except av.error.FFmpegError:
+            yield None
+
+
+def _mono(frame: Any) -> NDArray[np.float32]:
+    """A frame's channels mixed so that nothing can clip: weights as in ITU-R BS.775, scaled to a sum of one."""
+    channels = frame.layout.nb_channels
+    if not 1 <= channels <= _MAX_CHANNELS:
+        raise _Refused("undecodable", f"it has {channels} channels, more than {_MAX_CHANNELS}")
+    data = frame.to_ndarray()
+    planes = data if frame.format.is_planar else data.reshape(-1, channels).T
+    kind = planes.dtype
+    mono: NDArray[np.float32]
+    if channels == 1:
+        mono = planes[0].astype(np.float32)
+    elif channels == 2:
+        mono = (planes[0].astype(np.float32) + planes[1].astype(np.float32)) * np.float32(0.5)
+    else:
+        weights = np.array([_WEIGHTS.get(channel.name, _OTHER_WEIGHT) for channel in frame.layout.channels], np.float32)
+        if len(weights) != channels or not weights.any():
+            weights = np.ones(channels, np.float32)
+        mono = (weights / weights.sum()) @ planes.astype(np.float32)
+    if kind == np.uint8:
+        mono = (mono - np.float32(128)) * np.float32(1 / 128)
+    elif kind.kind == "i":
+        mono = mono * np.float32(1 / 2 ** (8 * kind.itemsize - 1))
+    return mono
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
