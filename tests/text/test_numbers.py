@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -235,6 +237,20 @@ def test_what_is_no_number_is_refused(answer: str, monkeypatch: pytest.MonkeyPat
     numbers.numbers_zh._number.cache_clear()
 
 
+def test_the_grammars_come_without_a_network() -> None:
+    script = (
+        "import socket\n"
+        "def refuse(*_): raise OSError('no network')\n"
+        "socket.socket.connect = refuse\n"
+        "socket.getaddrinfo = refuse\n"
+        "from lingting.text import finish_text\n"
+        "assert finish_text('二十三', 'zh', convert_numbers=True) == '23。'\n"
+        "assert finish_text('twenty three', 'en', convert_numbers=True) == '23.'\n"
+    )
+
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
 def test_many_threads_may_convert_at_once() -> None:
     texts = [f"买了{tens}十{ones}个" for tens in "二三四五六七八九" for ones in "一二三四五六七八九"] * 4
 
@@ -242,6 +258,34 @@ def test_many_threads_may_convert_at_once() -> None:
         together = list(pool.map(converted, texts))
 
     assert together == [f"买了{tens}{ones}个" for tens in range(2, 10) for ones in range(1, 10)] * 4
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("今天是二零二", 3),
+        ("今天是二零二四年", 5),
+        ("涨了百分之五", 4),
+        ("今天天气很好", 0),
+        ("", 0),
+        ("on may twenty", 2),
+    ],
+)
+def test_a_number_at_the_end_may_still_change(text: str, count: int) -> None:
+    assert numbers.open_tail(from_text(text)) == count
+
+
+@given(
+    st.text(alphabet="今天是有一二三十百千万零点分之年月号元米你我好", max_size=16),
+    st.text(alphabet="今天是有一二三十百千万零点分之年月号元米你我好", max_size=8),
+)
+def test_what_is_before_the_open_tail_stays_when_more_is_said(said: str, more: str) -> None:
+    words = from_text(said)
+    settled = words[: len(words) - numbers.open_tail(words)]
+
+    alone = join(word.text for word in numbers.convert(settled, "zh"))
+
+    assert converted(said + more).startswith(alone)
 
 
 @given(st.text(alphabet="一二三四五六七八九十百千万亿两零点分之年月日号元块米第几下午半个，。aG 5", max_size=20))

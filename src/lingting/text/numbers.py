@@ -17,6 +17,9 @@ from lingting.text.words import OPENERS, core, is_han, one_unit_each, tail
 _PASSES = 4
 """A number written as digits may tell what its neighbour is; in real sentences one pass finds all."""
 
+_TELLING = 4
+"""Words behind a number that may tell how it is written."""
+
 
 def convert(words: Sequence[RawWord], language: Language) -> list[RawWord]:
     """Write spoken numbers as digits.
@@ -36,6 +39,20 @@ def convert(words: Sequence[RawWord], language: Language) -> list[RawWord]:
             break
         units = _apply_runs(units, [(owners[start], owners[end - 1] + 1, new) for start, end, new in found])
     return _apply_runs(units, numbers_en.runs([core(unit.text) for unit in units], [tail(u.text) for u in units]))
+
+
+def open_tail(words: Sequence[RawWord]) -> int:
+    """How many words at the end may still be written otherwise when more is said: a number there, and the few words
+    behind one that tell what it is. Live text confirms none of them."""
+    cores = [core(unit.text).lower() for unit in words]
+    first = next((i for i in range(max(0, len(cores) - _TELLING), len(cores)) if _of_number(cores[i])), len(cores))
+    while first and _of_number(cores[first - 1]):
+        first -= 1
+    return len(cores) - first
+
+
+def _of_number(said: str) -> bool:
+    return said in numbers_zh.NUMERALS or said in {"分", "之", "点"} or numbers_en.of_number(said)
 
 
 def load() -> None:

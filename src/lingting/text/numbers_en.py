@@ -63,6 +63,11 @@ def runs(cores: Sequence[str], tails: Sequence[str]) -> Iterator[tuple[int, int,
             index += 1
 
 
+def of_number(word: str) -> bool:
+    """Whether a word in lower case may be part of a number."""
+    return _starts(word) or word in _MONTHS or word in {"and", "point", "at", "oh"}
+
+
 def _starts(word: str) -> bool:
     head = word.split("-", maxsplit=1)[0]
     return head in _WORDS or head in _ORDINALS

@@ -169,7 +169,7 @@ class _Draft:
         if not mark or (mark == "." and said.endswith(".")):
             return ""
         following = self.cores[index + 1] if index + 1 < len(self.cores) else ""
-        kept = any(c in _KIND for c in self.tails[index]) or "……" in self.tails[index]
+        kept = any(c in _KIND or c == "、" for c in self.tails[index]) or "……" in self.tails[index]
         if language == "en":
             full = is_han(said) and (kept or has_han(following))
         elif following:
