@@ -1,0 +1,72 @@
+"""The official Node SDK, with only the domain changed."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients.hearing import assert_heard, mandarin, packets
+from tests.conftest import LiveServer
+from tests.recordings import CACHE
+from tests.requirements import missing, require_program
+
+pytestmark = pytest.mark.engine
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def program() -> Path:
+    """The program beside its installed dependencies, in a cache folder that belongs to the lock file."""
+    require_program("node")
+    lock = (HERE / "package-lock.json").read_bytes()
+    folder = CACHE / f"node-{hashlib.sha256(lock).hexdigest()[:12]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        for name in ("package.json", "package-lock.json", "speech.mjs"):
+            shutil.copy(HERE / name, folder / name)
+        if not (folder / "installed").exists():
+            command = [require_program("npm"), "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            if done.returncode:
+                missing(f"npm cannot install the SDK: {done.stderr.strip().splitlines()[:1]}")
+            (folder / "installed").touch()
+    return folder / "speech.mjs"
+
+
+@pytest.fixture(scope="module")
+def answers(program: Path, live_server: LiveServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the program got."""
+    audio = tmp_path_factory.mktemp("node") / "said.pcm"
+    audio.write_bytes(mandarin().pcm)
+    command = ["node", program, live_server.url, live_server.app_id, live_server.app_secret, audio]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    printed: dict[str, Any] = json.loads(done.stdout)
+    return printed
+
+
+def test_a_file_is_recognised(answers: dict[str, Any]) -> None:
+    assert answers["whole"]["code"] == 0
+    assert_heard(answers["whole"]["data"]["recognition_text"], mandarin())
+
+
+def test_a_stream_of_200_ms_packets_is_recognised(answers: dict[str, Any]) -> None:
+    assert len(answers["texts"]) == len(packets(mandarin().pcm))
+    assert_heard(answers["texts"][-1], mandarin())
+
+
+def test_a_refusal_names_the_field(answers: dict[str, Any]) -> None:
+    refused = answers["refused"]
+    assert (refused["status"], refused["code"]) == (400, 1040101)
+    assert refused["error"]["log_id"] == refused["logId"]
+    fields = [violation["field"] for violation in refused["error"]["field_violations"]]
+    assert fields == ["config.file_id", "speech.speech"]
