@@ -45,9 +45,12 @@ def open_tail(words: Sequence[RawWord]) -> int:
     """How many words at the end may still be written otherwise when more is said: a number there, and the few words
     behind one that tell what it is. Live text confirms none of them."""
     cores = [core(unit.text).lower() for unit in words]
-    first = next((i for i in range(max(0, len(cores) - _TELLING), len(cores)) if _of_number(cores[i])), len(cores))
-    while first and _of_number(cores[first - 1]):
-        first -= 1
+    first = len(cores)
+    for index in range(len(cores) - 1, -1, -1):
+        if index < first - _TELLING:
+            break
+        if _of_number(cores[index]):
+            first = index
     return len(cores) - first
 
 
