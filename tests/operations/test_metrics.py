@@ -1,0 +1,35 @@
+"""What `/metrics` counts."""
+
+from __future__ import annotations
+
+from prometheus_client import generate_latest
+
+from lingting.operations.metrics import Metrics
+
+
+def shown(metrics: Metrics) -> list[str]:
+    lines = generate_latest(metrics.registry).decode().splitlines()
+    return [line for line in lines if line.startswith("lingting_")]
+
+
+def test_requests_are_counted_by_interface_and_outcome() -> None:
+    metrics = Metrics(live_streams=lambda: 0)
+    metrics.observe("flash", 0, 0.2, 3.5)
+    metrics.observe("flash", 0, 0.02, 1.0)
+    metrics.observe("flash", 415, 0.001, 0.0)
+    lines = shown(metrics)
+    assert 'lingting_requests_total{interface="flash",outcome="ok"} 2.0' in lines
+    assert 'lingting_requests_total{interface="flash",outcome="415"} 1.0' in lines
+    assert 'lingting_audio_seconds_total{interface="flash"} 4.5' in lines
+    assert 'lingting_request_seconds_bucket{interface="flash",le="0.1"} 2.0' in lines
+    assert 'lingting_request_seconds_count{interface="flash"} 3.0' in lines
+
+
+def test_numbers_of_now_are_read_when_they_are_asked_for() -> None:
+    live = [0]
+    metrics = Metrics(live_streams=lambda: live[0])
+    metrics.gauge("lingting_queued", "Waiting work.", lambda: 7.0)
+    live[0] = 3
+    lines = shown(metrics)
+    assert "lingting_live_streams 3.0" in lines
+    assert "lingting_queued 7.0" in lines
