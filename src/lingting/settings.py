@@ -98,7 +98,7 @@ class Settings(BaseSettings):
         10, description="Failed logins of an app from one address in a minute before more are refused."
     )
     max_wait_seconds: PositiveSeconds = Field(
-        30.0, description="New one-shot work is refused when its predicted wait is longer than this."
+        10.0, description="New work is refused when its predicted wait is longer than this, in seconds."
     )
     request_timeout_seconds: PositiveSeconds = Field(
         30.0,

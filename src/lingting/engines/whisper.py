@@ -140,7 +140,9 @@ def _load_in_background_priority(folder: Path, workers: int) -> Any:
     def load() -> None:
         try:
             if hasattr(os, "setpriority"):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _COMPUTE_NICENESS)
+                thread_id = threading.get_native_id()
+                niceness = os.getpriority(os.PRIO_PROCESS, thread_id) + _COMPUTE_NICENESS
+                os.setpriority(os.PRIO_PROCESS, thread_id, min(19, niceness))
             outcome.append(
                 ctranslate2.models.Whisper(
                     str(folder), device="cpu", compute_type="int8", inter_threads=workers, intra_threads=1

@@ -1,8 +1,8 @@
 """The one owner of compute: every encoding, decoding and alignment of every caller goes through it.
 
-Encoding is done singly, decoding in batches of equal window. Finals go before everything else; partials and long files
-share the rest, earliest deadline first. A partial takes its audio only when its turn comes, so the newest audio is what
-is decoded. Files leave a worker to live streams while there are any.
+Encoding is done singly, decoding in batches of equal window. Finals of live streams go before everything else; files
+and guesses share the rest, earliest deadline first. A guess takes its audio only when its turn comes, so the newest
+audio is what is decoded. Files leave a worker to live streams while there are any.
 """
 
 from __future__ import annotations
@@ -25,14 +25,20 @@ log = logging.getLogger(__name__)
 
 
 class Kind(IntEnum):
-    """What a job is for; lower goes first."""
+    """What a job is for: the final text of a live utterance, a short file, a guess, or a part of a long file."""
 
     FINAL = 0
-    PARTIAL = 1
-    BULK = 2
+    FILE = 1
+    PARTIAL = 2
+    BULK = 3
+
+    @property
+    def yields(self) -> bool:
+        """Whether such jobs leave a worker to live streams."""
+        return self in (Kind.FILE, Kind.BULK)
 
 
-_PATIENCE: dict[Kind, Seconds] = {Kind.FINAL: 0.3, Kind.PARTIAL: 1.0, Kind.BULK: 2.0}
+_PATIENCE: dict[Kind, Seconds] = {Kind.FINAL: 0.0, Kind.FILE: 0.5, Kind.PARTIAL: 1.0, Kind.BULK: 2.0}
 _BATCH = {1: 8}
 _BEAM_BATCH = 4
 _SPARE: Seconds = 0.4
@@ -80,6 +86,7 @@ class Job:
         prior: see `DecodeRequest.prior`.
         beam: beam size, 1 is greedy.
         align: whether character times are wanted.
+        patience: seconds after which it would be late; those of its kind by default.
         context: see `DecodeRequest.context`.
         choose: picks among the hypotheses.
     """
@@ -90,6 +97,7 @@ class Job:
     prior: float = 0.0
     beam: int = 5
     align: bool = True
+    patience: Seconds | None = None
     context: str = ""
     choose: Choose = first_hypothesis
     future: Future[Recognised | None] = field(default_factory=Future)
@@ -117,7 +125,7 @@ class Batcher:
         self._wake = threading.Condition()
         self._waiting: list[Job] = []
         self._encoded: list[Job] = []
-        self._bulk_running = 0
+        self._yielding = 0
         self._live = 0
         self._closed = False
         self._cost = _CostModel()
@@ -133,7 +141,7 @@ class Batcher:
         Raises (through the future):
             RecognitionFailed: the engine failed.
         """
-        job.deadline = time.monotonic() + _PATIENCE[job.kind]
+        job.deadline = time.monotonic() + (_PATIENCE[job.kind] if job.patience is None else job.patience)
         with self._wake:
             if self._closed:
                 job.future.set_exception(RecognitionFailed("the server is stopping"))
@@ -158,8 +166,13 @@ class Batcher:
         """Jobs that wait for a worker."""
         return len(self._waiting) + len(self._encoded)
 
+    @property
+    def busy(self) -> bool:
+        """Whether more waits than the workers can begin at once, so that nothing should be computed on a chance."""
+        return self.queued > self.workers
+
     def predicted_wait(self) -> Seconds:
-        """Seconds until a job submitted now would start, from what is queued and what such jobs cost lately."""
+        """Seconds until a file submitted now would start, from what is queued and what such jobs cost lately."""
         with self._wake:
             queued = [job for job in (*self._waiting, *self._encoded) if job.kind is not Kind.PARTIAL]
             return len(queued) * self._cost.per_job / self.workers
@@ -182,8 +195,8 @@ class Batcher:
                         self._wake.notify_all()
                         return
                     self._wake.wait()
-                bulk = batch[0].kind is Kind.BULK
-                self._bulk_running += bulk
+                yields = batch[0].kind.yields
+                self._yielding += yields
             try:
                 if batch[0].encoded is None:
                     self._encode(batch[0])
@@ -192,13 +205,13 @@ class Batcher:
             except Exception as error:
                 log.exception("the engine failed on %d jobs", len(batch))
                 for job in batch:
-                    if not job.future.done():
+                    if not job.future.done() and job.future.set_running_or_notify_cancel():
                         failure = RecognitionFailed("the engine failed")
                         failure.__cause__ = error
                         job.future.set_exception(failure)
             finally:
                 with self._wake:
-                    self._bulk_running -= bulk
+                    self._yielding -= yields
                     self._wake.notify_all()
 
     def _take(self) -> list[Job]:
@@ -207,28 +220,22 @@ class Batcher:
         The most urgent job decides. While its batch has room, jobs of its kind that still wait are encoded first, so
         that under load the decoder, which is the dearer part, works in batches.
         """
-        bulk_allowed = not self._live or self._bulk_running < max(1, self.workers - 1)
-        waiting = min(
-            (job for job in self._waiting if bulk_allowed or job.kind is not Kind.BULK), default=None, key=_urgency
-        )
-        encoded = min(
-            (job for job in self._encoded if bulk_allowed or job.kind is not Kind.BULK), default=None, key=_urgency
-        )
-        if encoded is None and waiting is None:
-            return []
-        if encoded is not None:
-            batch = sorted((job for job in self._encoded if job.group == encoded.group), key=_urgency)
-            batch = [job for job in batch if bulk_allowed or job.kind is not Kind.BULK]
-            limit = _BATCH.get(encoded.beam, _BEAM_BATCH)
-            urgent = waiting is not None and waiting.urgency[0] < encoded.urgency[0]
-            grows = waiting is not None and waiting.kind is encoded.kind and len(batch) < limit
-            if not urgent and not grows:
+        full = self._live > 0 and self._yielding >= max(1, self.workers - 1)
+        waiting = [job for job in self._waiting if not (full and job.kind.yields)]
+        encoded = [job for job in self._encoded if not (full and job.kind.yields)]
+        next_waiting = min(waiting, default=None, key=_urgency)
+        if encoded:
+            first = min(encoded, key=_urgency)
+            batch = sorted((job for job in encoded if job.group == first.group), key=_urgency)
+            limit = _BATCH.get(first.beam, _BEAM_BATCH)
+            if not _encode_first(next_waiting, first, room=len(batch) < limit):
                 batch = batch[:limit]
                 self._encoded = [job for job in self._encoded if job not in batch]
                 return batch
-        assert waiting is not None
-        self._waiting.remove(waiting)
-        return [waiting]
+        if next_waiting is None:
+            return []
+        self._waiting.remove(next_waiting)
+        return [next_waiting]
 
     def _encode(self, job: Job) -> None:
         if job.samples is None:
@@ -293,6 +300,15 @@ class Batcher:
             self._waiting.append(job)
             self._wake.notify()
         return True
+
+
+def _encode_first(waiting: Job | None, encoded: Job, *, room: bool) -> bool:
+    """Whether to encode what waits before decoding what is encoded: if it is of a higher class, or fills the batch."""
+    if waiting is None:
+        return False
+    if waiting.urgency[0] != encoded.urgency[0]:
+        return waiting.urgency[0] < encoded.urgency[0]
+    return room and waiting.kind is encoded.kind
 
 
 def _urgency(job: Job) -> tuple[bool, float]:

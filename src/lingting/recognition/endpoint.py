@@ -48,12 +48,16 @@ class Paused:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The utterance is [start, end), which is `samples`; `voice` is the end of its last voiced frame."""
+    """The utterance is [start, end), which is `samples`; `voice` is the end of its last voiced frame.
+
+    `cut` says that speech goes on and the utterance was cut because it is long.
+    """
 
     start: int
     end: int
     voice: int
     samples: Samples = field(repr=False)
+    cut: bool = False
 
 
 Event: TypeAlias = Started | Paused | Ended
@@ -120,10 +124,10 @@ class Endpointer:
             self._paused_at = gate.last_voice
             events.append(Paused(self._start, end, self.audio.slice(self._start, end)))
 
-    def _end(self, events: list[Event], end: int) -> None:
+    def _end(self, events: list[Event], end: int, *, cut: bool = False) -> None:
         assert self._start is not None
         samples = self.audio.slice(self._start, end)
-        events.append(Ended(self._start, end, min(end, self._gate.last_voice), samples))
+        events.append(Ended(self._start, end, min(end, self._gate.last_voice), samples, cut))
         self._floor = end
         self._start = None
 
@@ -134,7 +138,7 @@ class Endpointer:
         samples = self.audio.slice(base, self.audio.end)
         high = self.audio.end - SAMPLE_RATE // 2
         cut = base + quietest_cut(samples, self._gate.probabilities, low - base, high - base)
-        self._end(events, cut)
+        self._end(events, cut, cut=True)
         self._start = cut
         self._paused_at = -1
         events.append(Started(cut))

@@ -11,7 +11,8 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from lingting.audio.voice import VoiceDetector
 from lingting.errors import RecognitionFailed
@@ -37,13 +38,13 @@ class LiveConfig:
 
     Attributes:
         endpoint: when an utterance ends.
-        first: voiced audio before the first guess.
+        first: audio of an utterance, padding included, before the first guess at it.
         step: new audio before the next guess.
         sure: from this much audio on the language of a guess is kept for the utterance.
     """
 
     endpoint: EndpointConfig = field(default_factory=EndpointConfig)
-    first: Seconds = 0.5
+    first: Seconds = 0.7
     step: Seconds = 0.4
     sure: Seconds = 2.5
 
@@ -150,7 +151,7 @@ class LiveSession:
                 await asyncio.wait({self._settling})
             if self._failure is not None:
                 raise RecognitionFailed("a part of the stream could not be recognised") from self._failure
-            return transcript(self._sentences, self.duration)
+            return replace(transcript(self._sentences, self.duration), text=self._confirmed)
         finally:
             self._close()
 
@@ -189,7 +190,7 @@ class LiveSession:
                 case Started(start):
                     self._current = _Utterance(start)
                 case Paused(end=end, samples=samples):
-                    if self._current is not None:
+                    if self._current is not None and not self._batcher.busy:
                         self._finalise(self._current, end, samples)
                 case Ended():
                     self._end(event)
@@ -256,6 +257,7 @@ class LiveSession:
                 prior=self._prior,
                 beam=1,
                 align=False,
+                patience=None if utterance.guess else 0.0,
             )
         )
         utterance.partial.add_done_callback(lambda future: self._guessed(utterance, future))
@@ -302,11 +304,20 @@ class LiveSession:
         offset = utterance.start / SAMPLE_RATE
         speech = [(offset, ended.end / SAMPLE_RATE)]
         words = self._writing.words(recognised, offset)
-        sentences = await self._loop.run_in_executor(
-            self._pool, self._writing.sentences, words, recognised.language, self._options, speech, self.duration
+        write = partial(
+            self._writing.sentences,
+            words,
+            recognised.language,
+            self._options,
+            speech=speech,
+            duration=self.duration,
+            final=not ended.cut,
         )
+        sentences = await self._loop.run_in_executor(self._pool, write)
         for sentence in sentences:
             self._confirmed = glue(self._confirmed, sentence.text)
+        if not self._options.timestamps:
+            sentences = [replace(sentence, words=()) for sentence in sentences]
         self._sentences += sentences
         step = _MEMORY_STEP if recognised.language == "zh" else -_MEMORY_STEP
         self._prior = self._prior * _MEMORY + step

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
+from functools import partial
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from lingting.recognition.types import (
 from lingting.recognition.utterance import Writing, transcript
 
 _SHORT: Seconds = 60.0
-"""Recordings up to this long go with the finals; longer ones are bulk, which yields to live streams."""
+"""Recordings up to this long have callers that wait; longer ones are bulk."""
 _AHEAD = 2
 """Utterances of one recording that wait for each worker, so that recordings take turns."""
 
@@ -89,25 +90,24 @@ class Recognizer:
         duration = len(samples) / SAMPLE_RATE
         spans, segments = await loop.run_in_executor(self._pool, self._segment, samples)
         speech = [(span.start / SAMPLE_RATE, span.end / SAMPLE_RATE) for span in spans]
-        kind = Kind.FINAL if duration <= _SHORT else Kind.BULK
+        kind = Kind.FILE if duration <= _SHORT else Kind.BULK
+        write = partial(self._writing.sentences, options=options, speech=speech, duration=duration)
         held: list[RawWord] = []
         language = self._writing.language or options.language or "zh"
         async for segment, recognised in self._in_order(samples, segments, kind, options):
             if recognised is None:
                 continue
             words = self._writing.words(recognised, segment.start / SAMPLE_RATE)
+            if not words:
+                continue
             if held and (recognised.language != language or words[0].start - held[-1].end > _RUN_ON):
-                for sentence in await loop.run_in_executor(
-                    self._pool, self._writing.sentences, held, language, options, speech, duration
-                ):
+                for sentence in await loop.run_in_executor(self._pool, partial(write, held, language)):
                     yield sentence
                 held = []
             language = recognised.language
             held += words
         if held:
-            for sentence in await loop.run_in_executor(
-                self._pool, self._writing.sentences, held, language, options, speech, duration
-            ):
+            for sentence in await loop.run_in_executor(self._pool, partial(write, held, language)):
                 yield sentence
 
     def open_live(self, options: RecognitionOptions | None = None) -> LiveSession:
@@ -136,7 +136,7 @@ class Recognizer:
         """
         hum = np.sin(np.arange(SAMPLE_RATE // 2, dtype=np.float32) * 0.1) * np.float32(0.1)
         await asyncio.get_running_loop().run_in_executor(self._pool, self._segment, hum)
-        await self._submit(hum, Kind.FINAL, RecognitionOptions())
+        await self._submit(hum, Kind.FILE, RecognitionOptions())
 
     def _segment(self, samples: Samples) -> tuple[list[Span], list[Segment]]:
         probabilities = self._detector.judge(samples)

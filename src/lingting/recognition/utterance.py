@@ -93,10 +93,12 @@ class Writing:
         words: Sequence[RawWord],
         language: Language,
         options: RecognitionOptions,
+        *,
         speech: Sequence[tuple[Seconds, Seconds]],
-        duration: Seconds | None,
+        duration: Seconds,
+        final: bool = True,
     ) -> list[Sentence]:
-        """Words by the text rules."""
+        """Words by the text rules; see `lingting.text.finish`."""
         return finish(
             words,
             language,
@@ -105,12 +107,14 @@ class Writing:
             max_sentence_silence=options.max_sentence_silence,
             speech=speech,
             duration=duration,
+            final=final,
         )
 
     def guess(self, text: str, language: Language, options: RecognitionOptions) -> str:
-        """An unfinished utterance by the text rules."""
+        """An unfinished utterance by the text rules; it ends in no comma or full stop, as it may go on."""
         convert_numbers = self.convert_numbers or options.convert_numbers
-        return finish_text(text, language, script=self.script, convert_numbers=convert_numbers, final=False)
+        written = finish_text(text, language, script=self.script, convert_numbers=convert_numbers, final=False)
+        return written.rstrip("，。、,.…")
 
 
 def transcript(sentences: Sequence[Sentence], duration: Seconds) -> Transcript:
