@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -17,7 +18,7 @@ import pytest
 
 from lingting.access import Access
 from lingting.access.database import Database
-from lingting.access.directory import Directory
+from lingting.access.directory import Directory, opened
 from lingting.settings import Settings
 from tests.access.door import Clock, Door
 from tests.conftest import free_port
@@ -77,7 +78,7 @@ def postgresql() -> Iterator[str]:
                 raise
             time.sleep(0.05)
     yield address
-    process.terminate()
+    process.send_signal(signal.SIGQUIT)
     process.wait(30)
     shutil.rmtree(folder)
 
@@ -145,15 +146,53 @@ def limits_url() -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database."""
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database without tables."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'lingting.db'}"
-    address, name = request.getfixturevalue("postgresql"), f"test_{uuid.uuid4().hex}"
+    return new_postgresql_database(request.getfixturevalue("postgresql"), "template1")
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database as the first start leaves it, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "lingting.db"
+    with opened(f"sqlite:///{path}"):
+        return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql: str) -> str:
+    """The name of a database as the first start leaves it, to be copied."""
+    url = new_postgresql_database(postgresql, "template1")
+    with opened(url):
+        return url.rpartition("/")[2]
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path, sqlite_template: Path) -> str:
+    """A SQLite database as the first start leaves it."""
+    shutil.copy(sqlite_template, tmp_path / "lingting.db")
+    return f"sqlite:///{tmp_path / 'lingting.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A database as the first start leaves it; a module overrides it where the kind of database makes no difference."""
+    if request.param == "sqlite":
+        url: str = request.getfixturevalue("sqlite_url")
+        return url
+    return new_postgresql_database(
+        request.getfixturevalue("postgresql"), request.getfixturevalue("postgresql_template")
+    )
+
+
+def new_postgresql_database(address: str, template: str) -> str:
     import psycopg
 
+    name = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(f"postgresql://{address}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     return f"postgresql+psycopg://{address}/{name}"
 
 

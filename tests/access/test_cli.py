@@ -27,8 +27,9 @@ THREE_SCOPES = ["audio:flash", "audio:transcriptions", "speech_to_text:speech"]
 
 
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'lingting.db'}"
+def database_url(sqlite_url: str) -> str:
+    """Where the command looks without a setting."""
+    return sqlite_url
 
 
 @pytest.fixture(autouse=True)

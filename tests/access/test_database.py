@@ -31,8 +31,8 @@ with opened(sys.argv[1]) as directory:
 """
 
 
-def test_the_migrations_make_exactly_the_schema(database_url: str) -> None:
-    database = Database(database_url)
+def test_the_migrations_make_exactly_the_schema(empty_url: str) -> None:
+    database = Database(empty_url)
     database.open()
     with database.reading() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
@@ -45,18 +45,18 @@ def test_the_newest_migration_is_the_one_that_counts_as_up_to_date() -> None:
     assert ScriptDirectory.from_config(config).get_current_head() == HEAD
 
 
-def test_a_second_start_changes_nothing(database_url: str) -> None:
-    with opened(database_url) as directory:
+def test_a_second_start_changes_nothing(empty_url: str) -> None:
+    with opened(empty_url) as directory:
         made = directory.create_app(new("bot"))
-    with opened(database_url) as directory:
+    with opened(empty_url) as directory:
         assert [app.id for app in directory.apps()] == [made.app.id]
         assert [tenant.name for tenant in directory.tenants()] == ["default"]
 
 
-def test_processes_that_start_together_share_one_database(database_url: str) -> None:
+def test_processes_that_start_together_share_one_database(empty_url: str) -> None:
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", OPEN, database_url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", OPEN, empty_url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         for _ in range(3)
     ]
@@ -65,10 +65,10 @@ def test_processes_that_start_together_share_one_database(database_url: str) -> 
     assert sorted(output.strip() for (output, _), _ in results) == ["False", "False", "True"]
 
 
-def test_a_database_of_a_newer_version_is_left_alone(database_url: str) -> None:
-    with opened(database_url):
+def test_a_database_of_a_newer_version_is_left_alone(empty_url: str) -> None:
+    with opened(empty_url):
         pass
-    database = Database(database_url)
+    database = Database(empty_url)
     with database.writing() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(DatabaseError, match="newer Lingting"):

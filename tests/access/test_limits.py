@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -30,9 +29,9 @@ OTHER = Principal("tenant_other", "other", None, "key_2", "other", frozenset())
 
 
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
+def database_url(sqlite_url: str) -> str:
     """Limits do not depend on the database."""
-    return f"sqlite:///{tmp_path / 'lingting.db'}"
+    return sqlite_url
 
 
 @pytest.fixture(params=["memory", "redis"])

@@ -145,10 +145,10 @@ SHUT_OUT: list[Make] = [
 ]
 
 
-@pytest.fixture(params=["sqlite"])
-def database_url(request: pytest.FixtureRequest, tmp_path: object) -> str:
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
     """The rules do not depend on the database."""
-    return f"sqlite:///{tmp_path}/lingting.db"
+    return sqlite_url
 
 
 async def passes(door: Door, bearer: str, scope: str, model: str) -> str:
