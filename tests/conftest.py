@@ -127,6 +127,6 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> 
 @pytest.fixture(scope="session")
 def live_server(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[LiveServer]:
     """A real server, started once for all tests of this process; tests must not depend on what others sent it."""
-    server = start_server(tmp_path_factory.mktemp("server"), model_dir)
+    server = start_server(tmp_path_factory.mktemp("server"), model_dir, drain_seconds="1")
     yield server
     server.stop()
