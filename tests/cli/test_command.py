@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from lingting.cli.models import ensure
+from lingting.errors import ModelError
+from lingting.models import Store
 from tests.conftest import LINGTING
 
 
@@ -117,3 +120,12 @@ def test_a_data_folder_that_cannot_be_written_is_one_line_and_exit_code_1(tmp_pa
     assert shown.returncode == 1
     assert "nothing was installed (LINGTING_DATA_DIR names another folder)" in shown.stderr
     assert shown.stderr.count("\n") == 1
+
+
+def test_an_interrupted_installation_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lingting.models.install.install", interrupted)
+    with pytest.raises(ModelError, match="interrupted; nothing was installed"):
+        ensure(Store.at(tmp_path), "whisper-base")

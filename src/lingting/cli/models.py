@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lingting.errors import ModelError
+
 if TYPE_CHECKING:
     from lingting.models.store import Progress, Store
 
@@ -78,11 +80,20 @@ def remove_model(name: Name, as_json: Json = False) -> None:
 
 
 def ensure(store: Store, name: str) -> None:
-    """Install the model where it is not whole, with a progress bar."""
+    """Install the model where it is not whole, with a progress bar.
+
+    Raises:
+        ModelError: nothing was installed, for a reason of its own or because the person stopped it.
+    """
     from lingting.models.install import install
 
-    with progress_bar(f"installing {name}", store.catalogue.find(name).bytes) as advance:
-        install(store, name, advance, on_wait=lambda: _say("waiting for another process that is installing ..."))
+    try:
+        with progress_bar(f"installing {name}", store.catalogue.find(name).bytes) as advance:
+            install(store, name, advance, on_wait=lambda: _say("waiting for another process that is installing ..."))
+    except KeyboardInterrupt:
+        raise ModelError(
+            f"interrupted; nothing was installed. Start again with: lingting models install {name}"
+        ) from None
 
 
 @contextmanager
