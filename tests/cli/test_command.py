@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,6 @@ def test_an_interrupted_installation_is_one_clear_line(tmp_path: Path, monkeypat
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lingting.models.install.install", interrupted)
+    monkeypatch.setattr(import_module("lingting.models.install"), "install", interrupted)
     with pytest.raises(ModelError, match="interrupted; nothing was installed"):
         ensure(Store.at(tmp_path), "whisper-base")
