@@ -14,7 +14,8 @@ import typer
 if TYPE_CHECKING:
     from lingting.access.records import ApiKey, App, CreatedApp, CreatedKey, Tenant
 
-_PIPE_WIDTH = 250
+_WIDEST = 1000
+_WRAPPED_AT = {"name": 30, "owner": 30, "models": 30, "note": 40, "limits": 40}
 
 
 def _plain(record: Tenant | App | ApiKey) -> dict[str, Any]:
@@ -68,34 +69,58 @@ def print_one(record: Tenant | App | ApiKey, as_json: bool, state: str = "") -> 
 
 
 def print_many(title: str, records: Sequence[Tenant | App | ApiKey], columns: Sequence[str], as_json: bool) -> None:
-    """A table of records with these columns, less `note` where nobody wrote one; JSON has every field."""
+    """A table of records with these columns, less those that say nothing new of any record; JSON has every field."""
     rows = [{**_plain(record), "state": _state(record)} for record in records]
     if as_json:
         print_json(rows)
         return
-    columns = [name for name in columns if name != "note" or any(row["note"] for row in rows)]
-    print_table(title, [{name: _shown(name, row[name]) for name in columns} for row in rows])
+    columns = [name for name in columns if any(_says(name, row) for row in rows)]
+    print_table(title, [{name: _cell(name, row[name]) for name in columns} for row in rows])
 
 
 def print_table(title: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Rows of equal fields as a table, wide enough for whole lines where no terminal shows it."""
+    """Rows of equal fields as a table; one that is wider than the terminal is not squeezed."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_PIPE_WIDTH)
+    console = Console(highlight=False)
     if not rows:
         console.print(f"{title}: none")
         return
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for name, value in rows[0].items():
         number = isinstance(value, int | float)
-        table.add_column(name, justify="right" if number else "left", no_wrap=name in ("id", "app", "prefix"))
+        table.add_column(name, justify="right" if number else "left", max_width=_WRAPPED_AT.get(name), overflow="fold")
     for row in rows:
         table.add_row(*(Text(f"{value:,.0f}" if isinstance(value, float) else str(value)) for value in row.values()))
+    console.width = max(console.width, console.measure(table, options=console.options.update(width=_WIDEST)).maximum)
     console.print(table)
+
+
+def _says(name: str, row: dict[str, Any]) -> bool:
+    """Whether a field tells more than what is so unless someone said otherwise."""
+    from lingting.access.principal import DEFAULT_SCOPES
+
+    match name:
+        case "scopes":
+            return set(row["scopes"]) != set(DEFAULT_SCOPES)
+        case "owner":
+            return bool(row["owner"] != row["name"])
+        case "models" | "expires_at" | "note" | "limits":
+            return bool(row[name])
+        case _:
+            return True
+
+
+def _cell(name: str, value: Any) -> str:
+    """A value in a table: a scope or model a line, times to the minute."""
+    if isinstance(value, list | tuple):
+        return "\n".join(value)
+    if name.endswith("_at") and value is not None:
+        return str(value)[:16].replace("T", " ")
+    return _shown(name, value)
 
 
 def _shown(name: str, value: Any) -> str:
