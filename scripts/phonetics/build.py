@@ -31,6 +31,8 @@ OUTPUT = Path(__file__).parents[2] / "src" / "lingting" / "phonetics" / "compact
 LONGEST_WORD = 6
 READINGS = 6
 COST_STEP = 0.1
+MOST_AFFINITY = 8.0
+DEFAULT_COST = 160
 
 
 def main() -> None:
@@ -138,11 +140,12 @@ def build(folder: Path) -> tuple[dict[str, object], dict[str, np.ndarray]]:
 
     arrays: dict[str, np.ndarray] = {"characters": codes, "readings": readings, "shares": shares}
     arrays.update(word_tables(counts, spoken, used, index_of, shares, codes, families))
-    arrays.update(character_bigrams(folder, codes))
+    arrays.update(character_affinities(folder, counts, codes))
     meta = {
         "syllables": names,
         "families": [families[syllables.family(name)] for name in names],
         "cost_step": COST_STEP,
+        "most_affinity": MOST_AFFINITY,
         "sources": list(PACKAGES),
     }
     return meta, arrays
@@ -182,31 +185,40 @@ def word_tables(counts, spoken, used, index_of, shares, codes, families):  # noq
     return arrays
 
 
-def character_bigrams(folder: Path, codes: np.ndarray) -> dict[str, np.ndarray]:
-    """Pinyin2Hanzi's transitions between characters, rows by first character as in a sparse matrix."""
+def character_affinities(folder: Path, counts: dict[str, int], codes: np.ndarray) -> dict[str, np.ndarray]:
+    """How much likelier a character makes the next one: log P(next | this) − log P(next), nats, as sparse rows.
+
+    The transitions are Pinyin2Hanzi's, the frequencies those of the characters in jieba's words.
+    """
     table = json.loads(member(folder, "Pinyin2Hanzi", "Pinyin2Hanzi/data/hmm_transition.json"))["data"]
+    occurrences: Counter[str] = Counter()
+    for word, count in counts.items():
+        for character in word:
+            occurrences[character] += count
+    total = sum(occurrences.values())
+    known = {chr(code): -math.log(occurrences[chr(code)] / total) for code in codes}
     starts = [0]
     second: list[int] = []
-    costs: list[int] = []
+    affinities: list[int] = []
     defaults = []
-    known = {int(code) for code in codes}
     for code in codes:
         row = table.get(chr(code), {})
-        found = sorted(
-            (ord(character), chance)
-            for character, chance in row.items()
-            if len(character) == 1 and ord(character) in known
-        )
-        second += [character for character, _ in found]
-        costs += [quantised(-math.log(chance)) for _, chance in found]
+        for character in sorted(character for character in row if character in known):
+            second.append(ord(character))
+            affinities.append(limited(math.log(row[character]) + known[character]))
         starts.append(len(second))
-        defaults.append(quantised(-math.log(row["default"])) if "default" in row else 160)
+        defaults.append(quantised(-math.log(row["default"])) if "default" in row else DEFAULT_COST)
     return {
-        "bigram_starts": np.array(starts, np.uint32),
-        "bigram_second": np.array(second, np.uint16),
-        "bigram_costs": np.array(costs, np.uint8),
-        "bigram_defaults": np.array(defaults, np.uint8),
+        "affinity_starts": np.array(starts, np.uint32),
+        "affinity_second": np.array(second, np.uint16),
+        "affinities": np.array(affinities, np.int8),
+        "affinity_defaults": np.array(defaults, np.uint8),
+        "character_costs": np.array([quantised(known[chr(code)]) for code in codes], np.uint8),
     }
+
+
+def limited(affinity: float) -> int:
+    return round(max(-MOST_AFFINITY, min(MOST_AFFINITY, affinity)) / COST_STEP)
 
 
 def quantised(cost: float) -> int:

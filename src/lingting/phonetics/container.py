@@ -39,7 +39,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         ModelError: the file is missing or damaged.
     """
     try:
-        raw = np.memmap(path, dtype=np.uint8, mode="r")
+        raw: NDArray[np.uint8] = np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
         size = int.from_bytes(raw[len(MAGIC) : len(MAGIC) + 4].tobytes(), "little")
         if raw[: len(MAGIC)].tobytes() != MAGIC:
             raise ValueError("it does not start as such a file does")

@@ -64,7 +64,7 @@ class Tuning:
     sounds: Sounds = field(default_factory=Sounds)
     hot: Hot = field(default_factory=Hot)
     engine_weight: float = 4.0
-    border: float = 0.5
+    border: float = 0.3
     beam: int = 12
 
 

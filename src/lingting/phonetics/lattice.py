@@ -76,7 +76,7 @@ class Builder:
         self._hot = hot
         self._width = width
         self._margin = margin
-        self._rows: dict[int, NDArray[np.float32]] = {}
+        self._rows: dict[int, tuple[NDArray[np.intp], NDArray[np.float32]]] = {}
         self._readings: dict[int, list[tuple[int, float]]] = {}
 
     def build(
@@ -92,7 +92,10 @@ class Builder:
         """
         size = len(run)
         codes = np.array([ord(character) for character in run], np.uint16)
-        hearing = np.stack([self._hearing(int(code)) for code in codes])
+        hearing = np.full((size, self._lexicon.reading_count), np.inf, np.float32)
+        for position, code in enumerate(codes):
+            heard, costs = self._hearing(int(code))
+            hearing[position, heard] = costs
         families = [self._families(int(code)) for code in codes]
         arcs: list[list[Arc]] = [[] for _ in range(size + 1)]
         for length in range(1, min(size, LONGEST_WORD) + 1):
@@ -107,9 +110,9 @@ class Builder:
             )
         if hot_words:
             hot = self._hot
-            for heard in hot_words.heard(codes, hearing, hot.limit):
-                change = heard.change * hot.change
-                arcs[heard.start + len(heard.word)].append(Arc(heard.start, heard.word, change, hot.cost, hot=True))
+            for said in hot_words.heard(codes, hearing, hot.limit):
+                change = said.change * hot.change
+                arcs[said.start + len(said.word)].append(Arc(said.start, said.word, change, hot.cost, hot=True))
         for position, character in enumerate(run):
             ending = arcs[position + 1]
             if not any(arc.start == position and arc.word == character for arc in ending):
@@ -181,11 +184,11 @@ class Builder:
     def _families(self, code: int) -> list[int]:
         return list(dict.fromkeys(self._lexicon.family(reading) for reading, _ in self._known(code)))
 
-    def _hearing(self, code: int) -> NDArray[np.float32]:
-        """Cost of each reading where the engine wrote this character; shape (readings,)."""
+    def _hearing(self, code: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        """The readings that can be meant where the engine wrote this character, and their costs."""
         row = self._rows.get(code)
         if row is None:
-            row = np.full(self._lexicon.reading_count, np.inf, np.float32)
+            found: dict[int, float] = {}
             for reading, rarity in self._known(code):
                 syllable, tone = divmod(reading - 1, 5)
                 for other, differences in self._lexicon.relatives[syllable]:
@@ -194,7 +197,7 @@ class Builder:
                         cost = (self._sounds.same if kept else self._sounds.tone) + differences * self._sounds.near
                         cost += self._sounds.rare * rarity
                         index = 1 + other * 5 + heard
-                        row[index] = min(row[index], cost)
-            if len(self._rows) < 4096:
-                self._rows[code] = row
+                        found[index] = min(found.get(index, cost), cost)
+            row = np.array(list(found), np.intp), np.array(list(found.values()), np.float32)
+            self._rows[code] = row
         return row

@@ -28,14 +28,19 @@ class LanguageModel(Protocol):
 
 
 class CompactModel:
-    """Word frequencies, and transitions of characters across the borders of words, from the lexicon's own file."""
+    """Word frequencies, and the affinity of characters across the borders of words, from the lexicon's own file.
+
+    The affinity of two characters is log P(second | first) − log P(second): how much more often than by chance they
+    meet.
+    """
 
     name = "compact"
 
-    def __init__(self, lexicon: Lexicon, border: float = 0.5) -> None:
-        """`border` weighs the transition between the last character of a word and the first of the next."""
+    def __init__(self, lexicon: Lexicon, border: float = 0.3) -> None:
+        """`border` weighs the affinity between the last character of a word and the first of the next."""
         self._lexicon = lexicon
         self._border = border
+        self._most = border * float(lexicon.meta["most_affinity"])
         self._rows: dict[str, dict[str, float]] = {}
 
     def start(self) -> str:
@@ -43,26 +48,35 @@ class CompactModel:
 
     def extend(self, state: str, arc: Arc) -> tuple[float, str]:
         word = arc.word
-        cost = arc.cost
-        if state and not arc.hot:
-            row = self._rows.get(state) or self._row(state)
-            cost += row.get(word[0], row[""])
-        return cost, word[-1]
+        if not state or arc.hot:
+            return arc.cost, word[-1]
+        row = self._rows.get(state) or self._row(state)
+        affinity = row.get(word[0])
+        if affinity is None:
+            affinity = row[word[0]] = self._rarely(row[""], word[0])
+        return arc.cost - affinity, word[-1]
 
     def _row(self, character: str) -> dict[str, float]:
-        """Weighted costs of the characters behind `character`; the empty string stands for all others."""
+        """Weighted affinities of what follows `character`; under "" the log probability of each that is not listed."""
         arrays = self._lexicon.arrays
         step = self._lexicon.cost_step * self._border
         index = int(self._lexicon.row_of[ord(character)])
-        row = {"": 16.0 * self._border}
+        row = {"": -self._most}
         if index < self._lexicon.character_count:
-            begin, end = arrays["bigram_starts"][index : index + 2]
-            second = arrays["bigram_second"][begin:end].tolist()
-            costs = arrays["bigram_costs"][begin:end].tolist()
-            row = {chr(code): cost * step for code, cost in zip(second, costs, strict=True)}
-            row[""] = float(arrays["bigram_defaults"][index]) * step
+            begin, end = arrays["affinity_starts"][index : index + 2]
+            second = arrays["affinity_second"][begin:end].tolist()
+            affinities = arrays["affinities"][begin:end].tolist()
+            row = {chr(code): affinity * step for code, affinity in zip(second, affinities, strict=True)}
+            row[""] = -float(arrays["affinity_defaults"][index]) * step
         self._rows[character] = row
         return row
+
+    def _rarely(self, transition: float, character: str) -> float:
+        index = int(self._lexicon.row_of[ord(character)])
+        if index == self._lexicon.character_count:
+            return -self._most
+        common = float(self._lexicon.arrays["character_costs"][index]) * self._lexicon.cost_step * self._border
+        return max(-self._most, min(self._most, transition + common))
 
 
 class KenlmModel:
@@ -70,8 +84,8 @@ class KenlmModel:
 
     _NATS = 2.302585093
 
-    def __init__(self, path: Path) -> None:
-        """Map a binary or load an ARPA file.
+    def __init__(self, path: Path, frequency: float = 0.3) -> None:
+        """Map a binary or load an ARPA file; `frequency` is the share of the lexicon's own word frequencies in a cost.
 
         Raises:
             ModelError: the file is missing or damaged, or the kenlm module is not installed.
@@ -87,6 +101,8 @@ class KenlmModel:
         except (OSError, RuntimeError) as error:
             raise ModelError(f"the language model {path} is not a KenLM file: {error}") from error
         self._state = kenlm.State
+        self._frequency = frequency
+        self._scale = -self._NATS * (1 - frequency)
         self.name = f"kenlm:{path.name}"
 
     def start(self) -> Any:
@@ -99,4 +115,5 @@ class KenlmModel:
         if arc.hot:
             self._model.BaseScore(state, arc.word, behind)
             return arc.cost, behind
-        return -self._NATS * self._model.BaseScore(state, arc.word, behind), behind
+        cost = self._scale * self._model.BaseScore(state, arc.word, behind)
+        return cost + self._frequency * arc.cost, behind
