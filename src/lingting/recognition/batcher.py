@@ -41,7 +41,7 @@ class Kind(IntEnum):
 _PATIENCE: dict[Kind, Seconds] = {Kind.FINAL: 0.0, Kind.FILE: 0.5, Kind.PARTIAL: 1.0, Kind.BULK: 2.0}
 _BATCH = {1: 8}
 _BEAM_BATCH = 4
-_SPARE: Seconds = 0.4
+SPARE: Seconds = 0.4
 """A window leaves this much silence after the speech: with none, the decoder misses the end and loops."""
 
 
@@ -246,7 +246,7 @@ class Batcher:
         seconds = len(job.samples) / SAMPLE_RATE
         windows = self.engine.windows
         if not job.window:
-            job.window = next((window for window in windows if window >= seconds + _SPARE), windows[-1])
+            job.window = next((window for window in windows if window >= seconds + SPARE), windows[-1])
         began = time.monotonic()
         job.encoded = self.engine.encode(job.samples, job.window)
         self._cost.encoded(time.monotonic() - began)

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from lingting.audio.voice import VoiceDetector
+from lingting.errors import RecognitionFailed
+from lingting.recognition.batcher import Batcher
+from lingting.recognition.endpoint import Ended, EndpointConfig, Endpointer, Started
+from lingting.recognition.engine import Decoded, DecodeRequest
+from lingting.recognition.live import LiveConfig, LiveSession
+from lingting.recognition.types import SAMPLE_RATE, RecognitionOptions, Samples
+from lingting.recognition.utterance import Writing
+from lingting.text import normalise
+from tests.recognition.conftest import Use
+from tests.recognition.fakes import FakeEngine, says
+from tests.recordings import recording
+
+PACKET = SAMPLE_RATE // 5
+
+
+def speech() -> Samples:
+    return recording("asr_example").samples
+
+
+def silence(seconds: float) -> Samples:
+    return np.zeros(int(seconds * SAMPLE_RATE), np.float32)
+
+
+def packets(samples: Samples, size: int = PACKET) -> list[Samples]:
+    return [samples[start : start + size] for start in range(0, len(samples), size)]
+
+
+# -- endpoints, with the real voice activity ---------------------------------------------------
+
+
+def ends(samples: Samples, config: EndpointConfig | None = None, size: int = PACKET) -> list[Ended]:
+    endpointer = Endpointer(VoiceDetector(), config or EndpointConfig())
+    events = [event for piece in packets(samples, size) for event in endpointer.feed(piece)]
+    events += endpointer.finish()
+    started = [event for event in events if isinstance(event, Started)]
+    ended = [event for event in events if isinstance(event, Ended)]
+    assert [event.start for event in started] == [event.start for event in ended]
+    return ended
+
+
+def test_two_sentences_with_a_pause_between_are_two_utterances() -> None:
+    found = ends(np.concatenate([silence(1), speech(), silence(2), speech(), silence(1)]))
+    assert len(found) == 2
+    assert found[0].end <= found[1].start
+    for utterance in found:
+        assert len(utterance.samples) == utterance.end - utterance.start
+        assert not utterance.cut
+
+
+def test_the_size_of_the_packets_does_not_move_utterances() -> None:
+    audio = np.concatenate([silence(0.5), speech(), silence(1.5), speech()])
+    assert [(e.start, e.end) for e in ends(audio, size=1600)] == [(e.start, e.end) for e in ends(audio, size=48000)]
+
+
+def test_speech_at_the_very_start_and_end_is_kept() -> None:
+    (utterance,) = ends(speech()[4000:-8000])
+    assert utterance.start < 1000
+    assert utterance.end == len(speech()) - 12000
+
+
+def test_speech_without_a_pause_is_cut_when_it_is_too_long_and_nothing_is_lost() -> None:
+    talk = recording("vad_example").samples[: 40 * SAMPLE_RATE]
+    config = EndpointConfig(silence=5.0, long_silence=5.0, longest=6.0)
+    found = ends(talk, config)
+    assert max(len(utterance.samples) for utterance in found) <= 6.2 * SAMPLE_RATE
+    cuts = [(one.end, other.start) for one, other in pairwise(found) if one.cut]
+    assert cuts
+    assert all(end == start for end, start in cuts)
+
+
+def test_audio_that_was_recognised_is_forgotten() -> None:
+    endpointer = Endpointer(VoiceDetector(), EndpointConfig())
+    for piece in packets(np.concatenate([np.concatenate([speech(), silence(1.5)]) for _ in range(6)])):
+        endpointer.feed(piece)
+    endpointer.feed(silence(2))
+    assert endpointer.audio.end - endpointer.audio.start < 2 * SAMPLE_RATE
+
+
+# -- sessions over an engine that answers at once ----------------------------------------------
+
+
+def in_session(
+    work: Callable[[LiveSession], Awaitable[None]], engine: FakeEngine, config: LiveConfig | None = None
+) -> Batcher:
+    batcher = Batcher(engine, workers=1)
+
+    async def go() -> None:
+        with ThreadPoolExecutor(2) as pool:
+            session = LiveSession(
+                batcher,
+                detector=VoiceDetector(),
+                writing=Writing(),
+                config=config or LiveConfig(),
+                pool=pool,
+                options=RecognitionOptions(timestamps=False),
+            )
+            await work(session)
+
+    asyncio.run(go())
+    batcher.close()
+    return batcher
+
+
+def _characters(request: DecodeRequest) -> Decoded:
+    return says("天地玄黄宇宙洪荒日月盈昃辰宿列张"[: 1 + int(request.encoded.seconds * 2)])
+
+
+def test_the_confirmed_text_only_grows_and_the_final_text_continues_it() -> None:
+    async def work(session: LiveSession) -> None:
+        seen = []
+        for piece in packets(np.concatenate([speech(), silence(1.5), speech(), silence(1.5), speech()])):
+            session.accept(piece)
+            await asyncio.sleep(0.002)
+            seen.append(session.confirmed)
+        transcript = await session.finish()
+        for before, after in zip(seen, [*seen[1:], transcript.text], strict=True):
+            assert after.startswith(before)
+        assert any(seen)
+        assert transcript.text.count("。") == 3
+
+    in_session(work, FakeEngine(_characters))
+
+
+def test_text_is_shown_while_someone_still_speaks() -> None:
+    async def work(session: LiveSession) -> None:
+        changed = asyncio.Event()
+        session.on_change = changed.set
+        session.accept(speech()[: 2 * SAMPLE_RATE])
+        async with asyncio.timeout(30):
+            await changed.wait()
+        assert session.text == session.guess != ""
+        assert session.confirmed == ""
+        session.abort()
+
+    in_session(work, FakeEngine(_characters))
+
+
+def test_silence_gives_no_text_and_costs_no_decoding() -> None:
+    engine = FakeEngine(_characters)
+
+    async def work(session: LiveSession) -> None:
+        for piece in packets(silence(10)):
+            session.accept(piece)
+        assert (await session.finish()).text == ""
+
+    in_session(work, engine)
+    assert engine.encoded == []
+
+
+def test_a_stream_without_audio_finishes_at_once() -> None:
+    async def work(session: LiveSession) -> None:
+        transcript = await session.finish()
+        assert (transcript.text, transcript.duration, transcript.sentences) == ("", 0.0, ())
+
+    in_session(work, FakeEngine())
+
+
+def test_an_aborted_session_leaves_nothing_behind() -> None:
+    async def work(session: LiveSession) -> None:
+        session.accept(speech())
+        await asyncio.sleep(0)
+        session.abort()
+        session.abort()
+        session.accept(speech())
+        assert session.text == ""
+
+    batcher = in_session(work, FakeEngine())
+    assert batcher.queued == 0
+
+
+def test_a_failing_engine_fails_the_final_text_in_words_of_the_domain() -> None:
+    def answer(request: DecodeRequest) -> Decoded:
+        raise RuntimeError("boom")
+
+    async def work(session: LiveSession) -> None:
+        session.accept(speech())
+        with pytest.raises(RecognitionFailed):
+            await session.finish()
+
+    in_session(work, FakeEngine(answer))
+
+
+# -- sessions over the real engine -------------------------------------------------------------
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("size", [PACKET // 3, PACKET, 10 * SAMPLE_RATE])
+def test_real_speech_gives_the_same_words_in_packets_of_any_size(use: Use[str], size: int) -> None:
+    async def work(recognizer):  # type: ignore[no-untyped-def]
+        session = recognizer.open_live()
+        for piece in packets(np.concatenate([silence(0.4), speech(), silence(1.2)]), size):
+            session.accept(piece)
+        return (await session.finish()).text
+
+    assert "出现交易几乎" in normalise(use(work))
