@@ -13,6 +13,7 @@ from lingting.audio.decode import Decoder
 from lingting.audio.voice import VoiceDetector
 from lingting.engines.whisper import WhisperEngine
 from lingting.models.store import Store
+from lingting.phonetics import Corrector
 from lingting.recognition.batcher import Batcher
 from lingting.recognition.endpoint import EndpointConfig
 from lingting.recognition.live import LiveConfig, LiveSession
@@ -46,6 +47,7 @@ class Recognition:
             script=settings.script,
             convert_numbers=settings.convert_numbers,
             language=None if settings.language == "auto" else settings.language,
+            corrector=Corrector.load(settings.language_model) if settings.phonetics == "on" else None,
         )
         endpoint = EndpointConfig(
             silence=settings.endpoint_silence_ms / 1000,
