@@ -22,6 +22,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         requests_per_tenant=1000,
         file_requests_per_second=100_000,
         flash_requests_per_second=100_000,
+        transcription_requests_per_second=100_000,
         request_timeout_seconds=2.0,
     ) as running:
         yield running
@@ -33,5 +34,5 @@ def well(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "server" in request.fixturenames:
         service = request.getfixturevalue("server").service
-        service.recognizer.error = service.open_error = None
+        service.recognizer.error = service.recognizer.broken = service.open_error = None
         service.ready = True

@@ -8,7 +8,7 @@ import contextlib
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +31,7 @@ STREAM = "/open-apis/speech_to_text/v1/speech/stream_recognize"
 TENANT_TOKEN = "/open-apis/auth/v3/tenant_access_token/internal"
 APP_TOKEN = "/open-apis/auth/v3/app_access_token/internal"
 FLASH = "/v1/audio/asr/flash"
+TRANSCRIPTIONS = "/v1/audio/transcriptions"
 
 SPEECH_SCOPES = ("speech_to_text:speech", "audio:flash", "audio:transcriptions")
 
@@ -40,6 +41,7 @@ class Recognizer:
 
     def __init__(self) -> None:
         self.error: Exception | None = None
+        self.broken: Exception | None = None
         self.released: asyncio.Event | None = None
         self.seen: list[tuple[int, RecognitionOptions]] = []
         self.cancelled = 0
@@ -63,6 +65,14 @@ class Recognizer:
             return Transcript("", seconds)
         text = f"heard {samples.size} samples"
         return Transcript(text, seconds, "en", (Sentence(text, 0.25, seconds + 0.004, (), "en"),))
+
+
+    async def sentences(self, samples: Samples, options: RecognitionOptions) -> AsyncIterator[Sentence]:
+        """The sentences of `recognize`; raises `broken` behind the first one when that is set."""
+        for sentence in (await self.recognize(samples, options)).sentences:
+            yield sentence
+        if self.broken is not None:
+            raise self.broken
 
 
 class Live:

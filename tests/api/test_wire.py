@@ -186,6 +186,7 @@ def test_requests_sent_together_are_answered_in_order(server: Running) -> None:
         (b"nonsense\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
         (b"GET /healthz HTTP/1.1\r\nbad header\r\n\r\n", 400),
+        (b"POST /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
         (b"GET /" + b"x" * 300_000, 431),
     ],
@@ -194,6 +195,15 @@ def test_what_is_not_http_is_refused_in_json(server: Running, sent: bytes, statu
     head, body = head_and_body(server.raw(sent, read_all=False))
     assert head[0].startswith(f"HTTP/1.1 {status} ")
     assert body["error"]["httpCode"] == status
+
+
+def test_a_body_that_is_not_http_ends_its_request(server: Running, caplog: pytest.LogCaptureFixture) -> None:
+    head = request("POST", FLASH, Authorization=f"Bearer {server.key}", Transfer_Encoding="chunked", Content_Length="")
+    answer = server.raw(head + b"5\r\nabcde\r\nnonsense\r\n", read_all=False)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert requests.get(server.url + "/readyz", timeout=5).status_code == 200
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_no_page_of_another_origin_may_read_answers(server: Running) -> None:

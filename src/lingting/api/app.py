@@ -15,14 +15,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from lingting.api import door, feishu_auth, feishu_errors, feishu_speech, flash, health, openapi
+from lingting.api import door, feishu_auth, feishu_errors, feishu_speech, flash, health, openai, openapi
 from lingting.api import exchange as exchanges
 from lingting.api.access_log import access_line
 from lingting.api.body import clear_spool
 from lingting.api.door import Backend
 from lingting.api.exchange import Exchange
 from lingting.api.headers import Gateway
-from lingting.api.render import flash_error, gateway_error, is_open_api
+from lingting.api.render import flash_error, gateway_error, is_open_api, is_openai, openai_error
 from lingting.operations.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -69,11 +69,14 @@ def _routes() -> list[Route]:
         feishu_auth.APP_TOKEN_PATH: feishu_auth.app_access_token,
         feishu_auth.APP_TOKEN_PATH + "/": feishu_auth.app_access_token,
         flash.FLASH_PATH: flash.flash,
+        openai.TRANSCRIPTIONS_PATH: openai.transcriptions,
     }
     gets = {
         health.HEALTH_PATH: health.healthz,
         health.READY_PATH: health.readyz,
         health.METRICS_PATH: health.metrics,
+        openai.MODELS_PATH: openai.models,
+        openai.MODEL_PATH: openai.model,
         openapi.OPENAPI_PATH: openapi.openapi_json,
     }
     return [Route(path, endpoint, methods=["POST"]) for path, endpoint in posts.items()] + [
@@ -98,6 +101,12 @@ async def _not_routed(request: Request, error: Exception) -> Response:
         return gateway_error(
             request.scope, 404, feishu_errors.UNKNOWN_PATH, "resource not find", message=f"there is nothing at {path}"
         )
+    if is_openai(request.scope):
+        if error.status_code == 405:
+            return openai_error(
+                request.scope, 405, f"{path} does not take {method}", code="method_not_allowed", headers=error.headers
+            )
+        return openai_error(request.scope, 404, f"there is nothing at {path}", code="unknown_url")
     if error.status_code == 405:
         return flash_error(request.scope, 405, f"{path} does not take {method}", headers=error.headers)
     return flash_error(request.scope, 404, f"there is nothing at {path}")

@@ -73,8 +73,8 @@ async def read(request: Request, limits: BodyLimits) -> bytes:
         BodyTooLarge, BodyEncoded, BodyStalled: it is not taken.
         ClientLeft: the client left before its end.
     """
-    chunks = [chunk async for chunk in _chunks(request, limits)]
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    pieces = [chunk async for chunk in chunks(request, limits)]
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 @contextlib.asynccontextmanager
@@ -90,10 +90,10 @@ async def spooled(
         ClientLeft: the client left before its end.
     """
     loop = asyncio.get_running_loop()
-    spool = await loop.run_in_executor(disk, _Spool, folder)
+    spool = await loop.run_in_executor(disk, Spool, folder)
     try:
         size, waiting = 0, bytearray()
-        async for chunk in _chunks(request, limits):
+        async for chunk in chunks(request, limits):
             size += len(chunk)
             waiting += chunk
             if len(waiting) >= _WRITE_BYTES:
@@ -112,7 +112,11 @@ def clear_spool(folder: Path) -> None:
         left.unlink(missing_ok=True)
 
 
-async def _chunks(request: Request, limits: BodyLimits) -> AsyncIterator[bytes]:
+async def chunks(request: Request, limits: BodyLimits) -> AsyncIterator[bytes]:
+    """The body as it arrives, never empty pieces.
+
+    Raises: as `read`.
+    """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise BodyEncoded(encoding[:40])
@@ -142,7 +146,7 @@ async def _chunks(request: Request, limits: BodyLimits) -> AsyncIterator[bytes]:
     exchanges.of(request.scope).body_read = True
 
 
-class _Spool:
+class Spool:
     """A temporary file; every method blocks and runs on the disk executor, in the order of the calls."""
 
     def __init__(self, folder: Path) -> None:

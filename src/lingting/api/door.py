@@ -18,7 +18,7 @@ from lingting.access.principal import Principal
 from lingting.api.exchange import Exchange
 from lingting.errors import Overloaded
 from lingting.operations.metrics import Metrics
-from lingting.recognition.types import Language, RecognitionOptions, Samples, Transcript
+from lingting.recognition.types import Language, RecognitionOptions, Samples, Sentence, Transcript
 from lingting.settings import Settings
 from lingting.streams import Streams
 
@@ -31,6 +31,9 @@ class Recognizer(Protocol):
 
     def recognize(self, samples: Samples, options: RecognitionOptions) -> Awaitable[Transcript]:
         """The transcript; raises Overloaded or RecognitionFailed."""
+
+    def sentences(self, samples: Samples, options: RecognitionOptions) -> AsyncIterator[Sentence]:
+        """The sentences in order, each as soon as it is known; raises as `recognize`."""
 
 
 class Decoder(Protocol):

@@ -1,4 +1,4 @@
-"""JSON answers, the two envelopes of errors, and answers to requests that are not read to their end."""
+"""JSON answers, the three envelopes of errors, and answers to requests that are not read to their end."""
 
 from __future__ import annotations
 
@@ -114,12 +114,46 @@ def flash_error(
     return _answer(scope, content, status, headers)
 
 
+OPENAI_PATHS = ("/v1/audio/transcriptions", "/v1/models")
+
+
+def openai_error(
+    scope: Scope,
+    status: int,
+    message: str,
+    *,
+    code: str | None = None,
+    param: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """An error in the envelope of OpenAI."""
+    exchanges.of(scope).code = status
+    return _answer(scope, openai_content(status, message, code=code, param=param), status, headers)
+
+
+def openai_content(status: int, message: str, *, code: str | None = None, param: str | None = None) -> dict[str, Any]:
+    """The error object of OpenAI; its type follows from the status."""
+    kind = OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+def is_openai(scope: Scope) -> bool:
+    """Whether a request is for one of the interfaces of OpenAI."""
+    path: str = scope["path"]
+    return any(path == known or path.startswith(known + "/") for known in OPENAI_PATHS)
+
+
 def internal_error(scope: Scope) -> Response:
     """The answer to a request that failed for a reason nobody foresaw."""
     if is_open_api(scope):
         return gateway_error(
             scope, 500, 1040102, "network anomaly", message="the server failed on this request; try again"
         )
+    if is_openai(scope):
+        return openai_error(scope, 500, "the server failed on this request; try again", code="server_error")
     return flash_error(scope, 500, "the server failed on this request; try again")
 
 

@@ -209,8 +209,7 @@ class Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answers what is not HTTP, or has too large a head."""
-        error = sys.exc_info()[1]
-        status = getattr(error, "error_status_hint", 400)
+        status = 431 if getattr(sys.exc_info()[1], "error_status_hint", 400) == 431 else 400
         log_id = new_log_id().encode("ascii")
         text = (
             f"the head of the request is over {MAX_HEADER_BYTES} bytes" if status == 431 else "this is not valid HTTP"
@@ -232,6 +231,9 @@ class Connection(H11Protocol):
             head = h11.Response(status_code=status, headers=headers, reason=reason)
             for event in (head, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         # Closing on data that was not read would make the client's system drop the answer.
         self._refused = True
         self._unwatch()

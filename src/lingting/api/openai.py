@@ -1,0 +1,222 @@
+"""OpenAI's audio interface: `POST /v1/audio/transcriptions`, `GET /v1/models`, `GET /v1/models/{model}`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import Scope
+
+from lingting.access.errors import (
+    InvalidCredential,
+    LimitExceeded,
+    MissingScope,
+    ModelForbidden,
+    TooManyFailures,
+    UserToken,
+)
+from lingting.access.principal import TRANSCRIPTIONS, Principal
+from lingting.api import door, openai_form, openai_render
+from lingting.api import exchange as exchanges
+from lingting.api.body import BodyEncoded, BodyError, BodyLimits, BodyTooLarge, ClientLeft
+from lingting.api.connection import while_connected
+from lingting.api.exchange import Exchange
+from lingting.api.openai_form import FILE, FormError
+from lingting.api.openai_parameters import ParameterError, is_their_name, parse
+from lingting.api.openai_stream import TextEvents
+from lingting.api.render import JSON, openai_content, openai_error, retry_after
+from lingting.errors import AudioError, AudioTooLong, EmptyAudio, LingtingError, Overloaded
+from lingting.recognition.types import SAMPLE_RATE, RecognitionOptions, Samples, Sentence
+from lingting.settings import Settings
+
+TRANSCRIPTIONS_PATH = "/v1/audio/transcriptions"
+MODELS_PATH = "/v1/models"
+MODEL_PATH = "/v1/models/{model:path}"
+
+
+async def transcriptions(request: Request) -> Response:
+    """Answer one request; every known error becomes its answer."""
+    exchange = exchanges.of(request.scope)
+    exchange.interface = "transcriptions"
+    try:
+        principal = exchange.principal = await _caller(request)
+        async with contextlib.AsyncExitStack() as held:
+            await held.enter_async_context(door.admitted(request, principal, "transcriptions"))
+            response = await _answered(request, principal, exchange)
+            if isinstance(response, TextEvents):
+                response.hold(held.pop_all())
+            return response
+    except ClientLeft:
+        return door.left()
+    except ParameterError as error:
+        return openai_error(request.scope, error.status, str(error), code=error.code, param=error.param)
+    except LingtingError as error:
+        return answer(request.scope, error)
+
+
+async def models(request: Request) -> Response:
+    """The models that the caller may use."""
+    exchange = exchanges.of(request.scope)
+    exchange.interface = "models"
+    try:
+        principal = await _caller(request)
+    except LingtingError as error:
+        return answer(request.scope, error)
+    settings = door.service_of(request).settings
+    allowed = principal.models is None or settings.model in principal.models
+    return JSON({"object": "list", "data": [await _described(settings)] if allowed else []})
+
+
+async def model(request: Request) -> Response:
+    """One model; OpenAI's own names stand for the server's."""
+    exchange = exchanges.of(request.scope)
+    exchange.interface = "models"
+    settings = door.service_of(request).settings
+    try:
+        principal = await _caller(request)
+        principal.may_use(_installed(request.path_params["model"], settings))
+    except ParameterError as error:
+        return openai_error(request.scope, error.status, str(error), code=error.code, param=error.param)
+    except LingtingError as error:
+        return answer(request.scope, error)
+    return JSON(await _described(settings))
+
+
+async def _caller(request: Request) -> Principal:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise InvalidCredential("send the header `Authorization: Bearer <API key>`", "missing")
+    principal = await door.authenticate(request, token.strip())
+    principal.require(TRANSCRIPTIONS)
+    return principal
+
+
+async def _answered(request: Request, principal: Principal, exchange: Exchange) -> Response:
+    service = door.service_of(request)
+    settings = service.settings
+    door.require_ready(service)
+    limits = BodyLimits(settings.flash_max_bytes, settings.request_timeout_seconds)
+    async with openai_form.received(request, limits, door.spool_of(request), door.disk_of(request)) as form:
+        parameters = parse(form.fields, form.filename)
+        exchange.model = _installed(parameters.model, settings)
+        principal.may_use(exchange.model)
+        samples = await while_connected(request, _samples(request, principal, form.file, parameters.format))
+    options = RecognitionOptions(
+        language=parameters.language or door.language(settings), hot_words=parameters.hot_words
+    )
+    if parameters.stream:
+        return await _streamed(request, samples, options, exchange)
+    transcript = await while_connected(request, service.recognizer.recognize(samples, options))
+    exchange.audio_seconds = transcript.duration
+    content = openai_render.content(transcript, parameters.response_format, parameters.granularities)
+    return PlainTextResponse(content) if isinstance(content, str) else JSON(content)
+
+
+async def _samples(request: Request, principal: Principal, path: Path, form: str) -> Samples:
+    service = door.service_of(request)
+    samples = await service.decoder.decode(
+        path, format=form, sample_rate=SAMPLE_RATE, max_seconds=service.settings.flash_max_seconds
+    )
+    await service.access.limits.check_audio(principal, samples.size / SAMPLE_RATE)
+    return samples
+
+
+async def _streamed(request: Request, samples: Samples, options: RecognitionOptions, exchange: Exchange) -> TextEvents:
+    """Events from the first sentence on, so that what fails before it still gets a status of its own."""
+    sentences = door.service_of(request).recognizer.sentences(samples, options)
+    first = await while_connected(request, _next(sentences))
+
+    async def rest() -> AsyncIterator[Sentence]:
+        if first is not None:
+            yield first
+            async for sentence in sentences:
+                yield sentence
+
+    def failed(error: Exception) -> dict[str, object]:
+        exchange.code = 500
+        status, message, code, _ = _described_error(error) if isinstance(error, LingtingError) else _FAILED
+        return openai_content(status, message, code=code)
+
+    return TextEvents(rest(), samples.size / SAMPLE_RATE, exchange, failed)
+
+
+async def _next(sentences: AsyncIterator[Sentence]) -> Sentence | None:
+    return await anext(sentences, None)
+
+
+def _installed(name: str, settings: Settings) -> str:
+    if name in ("", settings.model) or is_their_name(name):
+        return settings.model
+    raise ParameterError(
+        f"the model {name[:60]!r} does not exist here; use {settings.model!r} or 'whisper-1'",
+        "model",
+        status=404,
+        code="model_not_found",
+    )
+
+
+async def _described(settings: Settings) -> dict[str, object]:
+    def installed_at() -> int:
+        with contextlib.suppress(OSError):
+            return int((settings.models_dir / settings.model).stat().st_mtime)
+        return 0
+
+    created = await asyncio.to_thread(installed_at)
+    return {"id": settings.model, "object": "model", "created": created, "owned_by": "lingting"}
+
+
+_Described = tuple[int, str, str | None, str | None]
+_FAILED: _Described = (500, "the recognition failed; try again", "server_error", None)
+
+
+def answer(scope: Scope, error: LingtingError) -> Response:
+    """The answer to a request that ended in a known error."""
+    headers: dict[str, str] = {}
+    match error:
+        case InvalidCredential() | UserToken():
+            headers["WWW-Authenticate"] = "Bearer"
+        case LimitExceeded():
+            headers["Retry-After"] = retry_after(error.reset_seconds)
+        case TooManyFailures() | Overloaded():
+            headers["Retry-After"] = retry_after(error.retry_after)
+    status, message, code, param = _described_error(error)
+    return openai_error(scope, status, message, code=code, param=param, headers=headers)
+
+
+def _described_error(error: LingtingError) -> _Described:  # noqa: PLR0911, PLR0912
+    """Status, message, code and field of a known error."""
+    match error:
+        case InvalidCredential(reason="missing"):
+            return 401, str(error), "invalid_api_key", None
+        case InvalidCredential() | UserToken():
+            return 401, "the API key is unknown or revoked", "invalid_api_key", None
+        case MissingScope():
+            return 403, str(error), "missing_scope", None
+        case ModelForbidden():
+            return 403, str(error), "model_not_allowed", "model"
+        case LimitExceeded(what=what):
+            return 429, str(error), "insufficient_quota" if "audio" in what else "rate_limit_exceeded", None
+        case TooManyFailures():
+            return 429, str(error), "rate_limit_exceeded", None
+        case BodyTooLarge():
+            return 413, f"the file is over the limit of {error.limit} bytes", "file_too_large", FILE
+        case AudioTooLong():
+            return 413, str(error), "audio_too_long", FILE
+        case BodyEncoded():
+            return 415, str(error), "unsupported_encoding", None
+        case FormError():
+            return 400, str(error), "invalid_form", error.param
+        case BodyError():
+            return 400, str(error), "invalid_body", None
+        case EmptyAudio():
+            return 400, str(error), "empty_audio", FILE
+        case AudioError():
+            return 400, str(error), "invalid_audio", FILE
+        case Overloaded():
+            return 503, str(error), "server_overloaded", None
+        case _:
+            return _FAILED

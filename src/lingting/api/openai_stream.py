@@ -1,0 +1,90 @@
+"""`stream=true`: text as server-sent events while recognition goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from lingting.api.exchange import Exchange
+from lingting.api.openai_render import usage
+from lingting.errors import LingtingError
+from lingting.recognition.types import Seconds, Sentence
+from lingting.recognition.utterance import glue
+
+_GLUED = 40
+
+log = logging.getLogger(__name__)
+
+
+class TextEvents(StreamingResponse):
+    """A `transcript.text.delta` for each sentence, then `transcript.text.done`; the deltas joined are the final text.
+
+    The recognition ends when the client leaves.
+
+    Args:
+        sentences: what is said, as it becomes known.
+        duration: seconds of audio.
+        exchange: takes the audio that was recognised.
+        failed: turns an error into the event that ends the stream early.
+    """
+
+    def __init__(
+        self,
+        sentences: AsyncIterator[Sentence],
+        duration: Seconds,
+        exchange: Exchange,
+        failed: Callable[[Exception], dict[str, Any]],
+    ) -> None:
+        super().__init__(
+            self._events(sentences, duration, exchange, failed),
+            media_type="text/event-stream",
+            headers={"X-Accel-Buffering": "no"},
+        )
+        self._held: contextlib.AsyncExitStack | None = None
+
+    def hold(self, stack: contextlib.AsyncExitStack) -> None:
+        """Keep what the stack holds until the last event is out."""
+        self._held = stack
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            if self._held is not None:
+                await self._held.aclose()
+
+    async def _events(
+        self,
+        sentences: AsyncIterator[Sentence],
+        duration: Seconds,
+        exchange: Exchange,
+        failed: Callable[[Exception], dict[str, Any]],
+    ) -> AsyncIterator[bytes]:
+        text = ""
+        try:
+            async for sentence in sentences:
+                before = text[-_GLUED:]
+                delta = glue(before, sentence.text)[len(before) :]
+                text += delta
+                exchange.audio_seconds = min(duration, sentence.end)
+                if delta:
+                    yield _event({"type": "transcript.text.delta", "delta": delta})
+        except Exception as error:
+            if not isinstance(error, LingtingError):
+                log.exception("unexpected error in a stream of text, log_id %s", exchange.log_id)
+            yield b"event: error\n" + _event(failed(error))
+            return
+        exchange.audio_seconds = duration
+        yield _event({"type": "transcript.text.done", "text": text, "usage": usage(duration)})
+        yield b"data: [DONE]\n\n"
+
+
+def _event(content: dict[str, Any]) -> bytes:
+    return b"data: " + msgspec.json.encode(content) + b"\n\n"
