@@ -178,7 +178,7 @@ class _Worker:
         """Have one file decoded; None when the process died over it."""
         assert self._socket is not None
         self.jobs += 1
-        source = await asyncio.to_thread(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
+        source = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # at once: a thread would lose it to a cancellation
         try:
             socket.send_fds(self._socket, [json.dumps(job).encode()], [source, output])
         except OSError:

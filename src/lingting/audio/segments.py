@@ -25,6 +25,7 @@ _SMOOTH = 5  # hops either side: a cut needs about 100 ms of quiet
 _VOICED = GateConfig().off
 _SEGMENT_COST = 0.03
 _LONG_PAUSE: Seconds = 0.6
+_PADDING: Seconds = GateConfig().before
 _FREE_PAUSE: Seconds = 0.6
 _CUT_COST = 0.12
 _FORCED_COST = 0.25
@@ -96,7 +97,7 @@ def utterances(
             group = []
         pieces = _pieces(samples, probabilities, span, limit)
         if group:
-            group[-1] = group[-1]._replace(cut_cost=_price((span.start - group[-1].end) / SAMPLE_RATE + 0.4))
+            group[-1] = group[-1]._replace(cut_cost=_price((span.start - group[-1].end) / SAMPLE_RATE + 2 * _PADDING))
         group.extend(pieces)
     segments.extend(_cheapest(group, limit))
     return segments

@@ -7,6 +7,7 @@ and nothing of the server, so that it starts fast and has nothing to steal.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import resource
@@ -112,7 +113,9 @@ def _serve(job: dict[str, Any], source: int, target: int) -> dict[str, Any]:
     except MemoryError:
         return {"error": "undecodable", "message": "decoding it takes too much memory"}
     except Exception as error:
-        return {"error": "undecodable", "message": f"{type(error).__name__}"}
+        scarce = isinstance(error, OSError) and error.errno == errno.ENOMEM
+        message = "decoding it takes too much memory" if scarce else f"the decoder failed with {type(error).__name__}"
+        return {"error": "undecodable", "message": message}
     return {"samples": sink.written}
 
 
