@@ -1,0 +1,424 @@
+"""Sends a real server malformed requests and mutated audio files, and checks that it stays well.
+
+    python scripts/fuzz.py            20,000 requests and 2,000 audio files
+    python scripts/fuzz.py --short    a few hundred of each
+    python scripts/fuzz.py --seed 7   the same ones again
+
+Fails on an answer in the 500s that does not say when to try again, on an answer that is not the JSON of its interface,
+on a request without an answer, and when memory, threads, open files, spooled files or live streams have grown at the
+end. What failed is printed with its bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import functools
+import io
+import json
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import wave
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import psutil
+
+FILE = "/open-apis/speech_to_text/v1/speech/file_recognize"
+STREAM = "/open-apis/speech_to_text/v1/speech/stream_recognize"
+TOKEN = "/open-apis/auth/v3/tenant_access_token/internal"
+FLASH = "/v1/audio/asr/flash"
+PATHS = [FILE, STREAM, TOKEN, FLASH, "/healthz", "/metrics", "/openapi.json"]
+SETTINGS = {
+    "FILE_REQUESTS_PER_SECOND": "1000000",
+    "FLASH_REQUESTS_PER_SECOND": "1000000",
+    "REQUESTS_PER_TENANT": "100000",
+    "STREAM_IDLE_SECONDS": "2",
+    "REQUEST_TIMEOUT_SECONDS": "1",
+    "LOG_LEVEL": "error",
+}
+PATIENCE_SECONDS = 60.0
+KEPT_SECONDS = 3.0
+"""A connection that is silent for so long after an answer is one that is kept for another request."""
+MEMORY_BYTES = 100_000_000
+CLIENTS = 16
+SPEECH_SHARE = 0.2
+
+# name: (container, codec, samples per second, suffix for the format header)
+ENCODINGS = {
+    "wav": ("wav", "pcm_s16le", 16_000),
+    "mp3": ("mp3", "libmp3lame", 22_050),
+    "flac": ("flac", "flac", 44_100),
+    "ogg": ("ogg", "libopus", 48_000),
+    "m4a": ("mp4", "aac", 44_100),
+    "aac": ("adts", "aac", 16_000),
+    "webm": ("webm", "libopus", 48_000),
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server under test."""
+
+    process: psutil.Process
+    address: tuple[str, int]
+    key: str
+    data_dir: Path
+
+
+@dataclass(frozen=True)
+class Health:
+    """What must not grow."""
+
+    memory: int
+    threads: int
+    files: int
+    streams: float
+    spooled: int
+
+
+@functools.cache
+def second(speech: bytes) -> tuple[np.ndarray[Any, np.dtype[np.int16]], int]:
+    """A second of a WAV file, shape (1, samples), and its samples per second; a tone when there is no file."""
+    if not speech:
+        return (8000 * np.sin(np.arange(16_000) / 5)).astype("<i2").reshape(1, -1), 16_000
+    with wave.open(io.BytesIO(speech)) as source:
+        rate = source.getframerate()
+        return np.frombuffer(source.readframes(rate), "<i2").reshape(1, -1), rate
+
+
+@functools.cache
+def encoded(name: str, speech: bytes) -> bytes:
+    """A second of speech, or of a tone, in a container."""
+    container, codec, rate = ENCODINGS[name]
+    samples, source_rate = second(speech)
+    out = io.BytesIO()
+    with av.open(out, "w", format=container) as target:
+        stream = target.add_stream(codec, rate=rate)
+        stream.layout = "mono"
+        frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+        frame.sample_rate = source_rate
+        resampler = av.AudioResampler(
+            format=stream.codec_context.format, layout="mono", rate=rate, frame_size=stream.codec_context.frame_size
+        )
+        for part in (*resampler.resample(frame), *resampler.resample(None)):
+            target.mux(stream.encode(part))
+        target.mux(stream.encode(None))
+    return out.getvalue()
+
+
+def mutated(rng: random.Random, data: bytes) -> bytes:
+    """Bytes changed, cut, doubled, moved or mixed with noise."""
+    out = bytearray(data)
+    for _ in range(rng.choice((1, 1, 2, 5))):
+        at = rng.randrange(len(out) + 1)
+        length = rng.choice((1, 2, 4, 16, 256))
+        match rng.randrange(7):
+            case 0:
+                for _ in range(rng.choice((1, 3, 30))):
+                    if out:
+                        out[rng.randrange(len(out))] = rng.randrange(256)
+            case 1:
+                del out[at:]
+            case 2:
+                del out[at : at + length]
+            case 3:
+                out[at:at] = rng.randbytes(length)
+            case 4:
+                out[at : at + length] = rng.choice((b"\xff", b"\x00", b"\x7f")) * length
+            case 5:
+                out += out[at : at + length * 16]
+            case 6:
+                del out[:at]
+    return bytes(out)
+
+
+def request(method: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
+    """The bytes of a request that asks for the connection to end."""
+    lines = {"Host": "fuzz", "Connection": "close", "Content-Length": str(len(body))} | headers
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("utf-8", "surrogatepass") + body
+
+
+ODD: list[Any] = [
+    *(None, True, False, 0, -1, 1, 2, 3, 4, 33, 1e308, -0.0, 1.5, 10**18, 10**40),
+    *("", "pcm", "16k_auto", "wav", "\x00", "é" * 16, "a" * 16, "_" * 16, "x" * 5000, "AAAA", "AAA", "====", "-_-_"),
+    *([], {}, [[]], {"speech": {}}, "\ud83d\ude00"),
+]
+
+
+def valid_body(rng: random.Random, path: str) -> dict[str, Any]:
+    """A body that its interface takes, if a stream of that name is where the packet says."""
+    if path == TOKEN:
+        return {"app_id": f"cli_{rng.getrandbits(64):016x}", "app_secret": "secret"}
+    audio = base64.b64encode(rng.randbytes(rng.choice((0, 2, 3, 640, 6400)))).decode()
+    config: dict[str, Any] = {"format": "pcm", "engine_type": "16k_auto"}
+    if path == FILE:
+        return {"speech": {"speech": audio}, "config": config | {"file_id": "qwe12dd34567890w"}}
+    config["stream_id"] = f"fuzz{rng.randrange(30):012d}"
+    config["sequence_id"] = rng.randrange(6)
+    config["action"] = rng.choice((0, 0, 0, 1, 1, 2, 3))
+    return {"speech": {"speech": audio}, "config": config}
+
+
+def malformed_flash(rng: random.Random, headers: dict[str, str]) -> bytes:
+    """A body for flash; odd parameters are put among the headers."""
+    names = ("format", "sample_rate", "max_sentence_silence", "hot_words", "hot_words_table_id", "convert_numbers")
+    for name in rng.sample(names, rng.randrange(3)):
+        headers[name] = rng.choice(("", "pcm", "mp3", "-1", "0", "16000", "1e3", "%FF", "%zz", "true", "é", "9" * 30))
+    return mutated(rng, b"RIFF\x00\x00\x00\x00WAVEfmt " + rng.randbytes(60))
+
+
+def malformed_json(rng: random.Random, path: str) -> bytes:
+    """A JSON body with a field that is odd or missing, or bytes that are none."""
+    if rng.random() < 0.01:
+        return rng.choice((b"[", b'{"config":')) * rng.choice((10, 100_000))
+    content = valid_body(rng, path)
+    parts = [content, *(part for part in content.values() if isinstance(part, dict))]
+    part = rng.choice(parts)
+    match rng.randrange(6):
+        case 0 | 1:
+            part[rng.choice(list(part) or ["x"])] = rng.choice(ODD)
+        case 2:
+            part.pop(rng.choice(list(part)), None)
+        case 3:
+            content = rng.choice(ODD)
+    body = json.dumps(content).encode()
+    return mutated(rng, body) if rng.random() < 0.3 else body
+
+
+def malformed(rng: random.Random, key: str) -> bytes:
+    """A request that is wrong in one of many ways, and now and then right."""
+    path = rng.choice((FILE, STREAM, STREAM, TOKEN, FLASH))
+    headers = {"Authorization": f"Bearer {key}"}
+    body = malformed_flash(rng, headers) if path == FLASH else malformed_json(rng, path)
+    method = "POST"
+    match rng.randrange(12):
+        case 0:
+            headers["Authorization"] = rng.choice(
+                ("", "Bearer", "Bearer ", "Bearer t-x", "Bearer u-x", "é", "x" * 9000)
+            )
+        case 1:
+            headers["Content-Length"] = rng.choice(("-1", "x", "0", "1", "99999999999", "1" * 40, "+5", "5, 6"))
+        case 2:
+            name = rng.choice(("Transfer-Encoding", "Content-Encoding", "Expect", "Upgrade"))
+            headers[name] = rng.choice(("chunked", "gzip", "identity", "100-continue", "websocket", "x"))
+        case 3:
+            return mutated(rng, request(method, path, headers, body))
+        case 4:
+            path = rng.choice((*PATHS, "/", "*", "//", path + "/", path + "?x=%FF", "/open-apis/" + "a" * 3000, "/%00"))
+        case 5:
+            method = rng.choice(("GET", "PUT", "HEAD", "OPTIONS", "BREW", "post", "CONNECT", ""))
+    return request(method, path, headers, body)
+
+
+def mutated_audio(rng: random.Random, key: str, speech: bytes) -> bytes:
+    """A flash request whose file is broken in some way."""
+    name = rng.choice(list(ENCODINGS))
+    body = mutated(rng, encoded(name, speech if rng.random() < SPEECH_SHARE else b""))
+    form = name if rng.random() < 0.9 else rng.choice(("pcm", "wav", "mp3", "amr"))
+    return request("POST", FLASH, {"Authorization": f"Bearer {key}", "format": form}, body)
+
+
+def exchange(server: Server, sent: bytes) -> bytes:
+    """Everything the server answers on a connection of its own."""
+    received = bytearray()
+    with socket.create_connection(server.address, timeout=PATIENCE_SECONDS) as connection:
+        try:
+            connection.sendall(sent)
+            while chunk := connection.recv(65536):
+                received += chunk
+                connection.settimeout(KEPT_SECONDS)
+        except TimeoutError:
+            if not received:
+                raise
+        except (ConnectionResetError, BrokenPipeError):
+            pass
+    return bytes(received)
+
+
+def problem(sent: bytes, answer: bytes) -> str:
+    """What is wrong with an answer; empty when nothing is."""
+    if not answer:
+        return ""  # the request was cut off before its end
+    for status in re.findall(rb"(?m)^HTTP/1\.1 (\d+)", answer):
+        if status[:1] == b"5" and b"\r\nRetry-After: " not in answer:
+            return f"unexplained {status.decode()}"
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/1.1 "):
+        return "not HTTP"
+    if b"\r\nX-Tt-Logid: " not in head and not head.startswith(b"HTTP/1.1 100"):
+        return "no log id"
+    if b"application/json" in head and body and b"HTTP/1.1 " not in body:
+        try:
+            json.loads(body)
+        except ValueError:
+            return "not JSON"
+    return ""
+
+
+class Findings:
+    """Counts of answers, and what was wrong."""
+
+    def __init__(self) -> None:
+        self.statuses: Counter[str] = Counter()
+        self.wrong: list[tuple[str, bytes, bytes]] = []
+        self.slowest = 0.0
+        self._lock = threading.Lock()
+
+    def take(self, server: Server, sent: bytes) -> None:
+        started = time.monotonic()
+        try:
+            answer = exchange(server, sent)
+            found = problem(sent, answer)
+        except TimeoutError:
+            answer, found = b"", f"no answer in {PATIENCE_SECONDS:g} s"
+        except OSError as error:
+            answer, found = b"", f"no connection: {error}"
+        with self._lock:
+            self.slowest = max(self.slowest, time.monotonic() - started)
+            self.statuses[answer[9:12].decode("latin-1") or "cut"] += 1
+            if found:
+                self.wrong.append((found, sent, answer))
+
+
+def health(server: Server) -> Health:
+    """The state of the server and of the processes it started."""
+    processes = [server.process, *server.process.children(recursive=True)]
+    metrics = exchange(server, request("GET", "/metrics", {}, b"")).decode()
+    live = re.search(r"(?m)^lingting_live_streams (\S+)", metrics)
+    return Health(
+        memory=sum(process.memory_info().rss for process in processes),
+        threads=sum(process.num_threads() for process in processes),
+        files=sum(process.num_fds() for process in processes),
+        streams=float(live[1]) if live else -1.0,
+        spooled=len(list((server.data_dir / "spool").iterdir())),
+    )
+
+
+def settled(server: Server) -> Health:
+    """The state once streams have expired and closed connections are gone."""
+    deadline = time.monotonic() + 20
+    while True:
+        time.sleep(1)
+        now = health(server)
+        if (now.streams == 0 and now.spooled == 0) or time.monotonic() > deadline:
+            return now
+
+
+def grown(before: Health, after: Health) -> list[str]:
+    """What has grown."""
+    found = []
+    if after.memory - before.memory > MEMORY_BYTES:
+        found.append(f"memory grew from {before.memory / 1e6:.0f} to {after.memory / 1e6:.0f} MB")
+    if after.threads > before.threads + 4:
+        found.append(f"threads grew from {before.threads} to {after.threads}")
+    if after.files > before.files + 4:
+        found.append(f"open files grew from {before.files} to {after.files}")
+    if after.streams:
+        found.append(f"{after.streams:g} streams are still live")
+    if after.spooled:
+        found.append(f"{after.spooled} spooled files are left")
+    return found
+
+
+def started(data_dir: Path, port: int) -> tuple[subprocess.Popen[str], str]:
+    """A server on this port with its own data folder, and its demo key."""
+    environment = {**os.environ, **{f"LINGTING_{name}": value for name, value in SETTINGS.items()}}
+    environment |= {"LINGTING_DATA_DIR": str(data_dir), "LINGTING_PORT": str(port)}
+    command = [str(Path(sys.executable).with_name("lingting")), "serve"]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    key = ""
+    for line in process.stdout:
+        if match := re.match(r"\s+API key\s+(\S+)", line):
+            key = match[1]
+        if line.startswith("Ready on"):
+            return process, key
+    sys.exit("the server did not start")
+
+
+def run(server: Server, make: Callable[[random.Random], bytes], count: int, seed: int) -> Findings:
+    """Sends `count` requests, each made from a seed of its own."""
+    findings = Findings()
+
+    def one(number: int) -> None:
+        findings.take(server, make(random.Random(seed * 10_000_000 + number)))
+
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        for _ in clients.map(one, range(count)):
+            pass
+    return findings
+
+
+def report(name: str, findings: Findings, seconds: float) -> None:
+    """Prints what was answered and what was wrong."""
+    statuses = ", ".join(f"{status} {count}" for status, count in sorted(findings.statuses.items()))
+    print(f"{name}: {findings.statuses.total()} in {seconds:.0f} s, slowest {findings.slowest:.1f} s: {statuses}")
+    for found, sent, answer in findings.wrong[:10]:
+        print(f"  {found}\n    sent {sent[:1500]!r}\n    got {answer[:600]!r}")
+
+
+def rounds(server: Server, requests: int, files: int, seed: int) -> Iterator[str]:
+    """Everything that is wrong, in words."""
+    speech = (server.data_dir / "sample" / "sample.wav").read_bytes()
+    makers = {
+        "malformed requests": (lambda rng: malformed(rng, server.key), requests),
+        "mutated audio files": (lambda rng: mutated_audio(rng, server.key, speech), files),
+    }
+    for make, count in makers.values():
+        run(server, make, max(30, count // 10), seed + 1)
+    before = settled(server)
+    for name, (make, count) in makers.items():
+        begun = time.monotonic()
+        findings = run(server, make, count, seed)
+        report(name, findings, time.monotonic() - begun)
+        yield from (found for found, _, _ in findings.wrong)
+    after = settled(server)
+    print(f"before: {before}\nafter:  {after}")
+    yield from grown(before, after)
+
+
+def main() -> int:
+    """Runs the whole thing; 0 when nothing is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--short", action="store_true", help="a few hundred of each")
+    parser.add_argument("--requests", type=int, help="how many malformed requests")
+    parser.add_argument("--files", type=int, help="how many mutated audio files")
+    parser.add_argument("--seed", type=int, default=1, help="another seed sends other requests")
+    options = parser.parse_args()
+    requests = options.requests or (800 if options.short else 20_000)
+    files = options.files or (80 if options.short else 2000)
+    with tempfile.TemporaryDirectory() as folder:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        process, key = started(Path(folder), port)
+        try:
+            server = Server(psutil.Process(process.pid), ("127.0.0.1", port), key, Path(folder))
+            wrong = Counter(rounds(server, requests, files, options.seed))
+        finally:
+            process.send_signal(signal.SIGTERM)
+            code = process.wait(60)
+    if code:
+        wrong[f"the server ended with status {code}"] += 1
+    for found, count in wrong.items():
+        print(f"WRONG ({count}): {found}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
