@@ -66,7 +66,6 @@ class Recognizer:
         text = f"heard {samples.size} samples"
         return Transcript(text, seconds, "en", (Sentence(text, 0.25, seconds + 0.004, (), "en"),))
 
-
     async def sentences(self, samples: Samples, options: RecognitionOptions) -> AsyncIterator[Sentence]:
         """The sentences of `recognize`; raises `broken` behind the first one when that is set."""
         for sentence in (await self.recognize(samples, options)).sentences:
