@@ -19,7 +19,7 @@ from lingting.api import door, feishu_auth, feishu_errors, feishu_speech, flash,
 from lingting.api import exchange as exchanges
 from lingting.api.access_log import access_line
 from lingting.api.body import clear_spool
-from lingting.api.door import Backend
+from lingting.api.door import Backend, Queued
 from lingting.api.exchange import Exchange
 from lingting.api.headers import Gateway
 from lingting.api.render import flash_error, gateway_error, is_open_api, is_openai, openai_error
@@ -36,6 +36,10 @@ def create_app(service: Backend) -> Starlette:
     spool = service.settings.data_dir / "spool"
     clear_spool(spool)
     metrics = Metrics(live_streams=lambda: service.streams.live)
+    if isinstance(service, Queued):
+        queue: Queued = service
+        metrics.gauge("lingting_queued_jobs", "Jobs that wait for the engine.", lambda: queue.queued)
+        metrics.gauge("lingting_predicted_wait_seconds", "Wait of a file that came now.", lambda: queue.predicted_wait)
 
     def observe(scope: Scope, exchange: Exchange, seconds: float) -> None:
         metrics.observe(exchange.interface, exchange.code, seconds, exchange.audio_seconds)

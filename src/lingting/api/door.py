@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -58,6 +58,19 @@ class Backend(Protocol):
     def streams(self) -> Streams[Principal]: ...
     @property
     def ready(self) -> bool: ...
+
+
+@runtime_checkable
+class Queued(Protocol):
+    """A service that tells what waits for the engine."""
+
+    @property
+    def queued(self) -> int:
+        """Jobs that wait."""
+
+    @property
+    def predicted_wait(self) -> float:
+        """Seconds until a file that came now would start."""
 
 
 def attach(app: Starlette, service: Backend, metrics: Metrics, spool: Path, disk: Executor) -> None:
