@@ -73,8 +73,12 @@ class Settings(BaseSettings):
 
     # -- limits -------------------------------------------------------------------------------------------------------
     file_max_seconds: PositiveSeconds = Field(60.0, description="Longest audio of file_recognize, in seconds.")
-    flash_max_seconds: PositiveSeconds = Field(7200.0, description="Longest audio of flash, in seconds.")
-    flash_max_bytes: Count = Field(100_000_000, description="Largest body of flash, in bytes.")
+    flash_max_seconds: PositiveSeconds = Field(
+        7200.0, description="Longest audio of flash and of OpenAI transcriptions, in seconds."
+    )
+    flash_max_bytes: Count = Field(
+        100_000_000, description="Largest file of flash and of OpenAI transcriptions, in bytes."
+    )
     stream_packet_max_bytes: Count = Field(
         2_000_000, description="Largest body of one stream packet, in bytes of JSON."
     )

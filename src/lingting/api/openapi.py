@@ -10,11 +10,13 @@ from starlette.responses import Response
 
 from lingting import __version__
 from lingting.api import exchange as exchanges
+from lingting.api import openapi_openai
 from lingting.api.door import service_of
 from lingting.api.feishu_auth import APP_TOKEN_PATH, TENANT_TOKEN_PATH
 from lingting.api.feishu_speech import FILE_PATH, STREAM_PATH
 from lingting.api.flash import FLASH_PATH
 from lingting.api.health import HEALTH_PATH, METRICS_PATH, READY_PATH
+from lingting.api.openai import MODELS_PATH, TRANSCRIPTIONS_PATH
 from lingting.api.openapi_schemas import (
     FLASH_PARAMETERS,
     HEADERS,
@@ -48,7 +50,7 @@ def document(settings: Settings) -> Document:
             "version": __version__,
             "summary": "Speech recognition for Chinese and English.",
             "description": (
-                "A self-hosted server behind the interfaces of Feishu (file and stream) and of Flash ASR. "
+                "A self-hosted server behind the interfaces of Feishu (file and stream), Flash ASR and OpenAI. "
                 "Every answer carries `X-Tt-Logid`; the access log names it."
             ),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
@@ -58,6 +60,7 @@ def document(settings: Settings) -> Document:
             {"name": "tokens", "description": "Tenant access tokens for apps."},
             {"name": "speech", "description": "Feishu's speech recognition: a short file, or a stream of packets."},
             {"name": "flash", "description": "Flash ASR: a whole audio file in, sentences with times out."},
+            {"name": "openai", "description": "OpenAI's audio transcriptions, for its own clients."},
             {"name": "operations", "description": "For those who watch the server."},
         ],
         "paths": {
@@ -66,6 +69,9 @@ def document(settings: Settings) -> Document:
             FILE_PATH: {"post": _file(settings)},
             STREAM_PATH: {"post": _stream(settings)},
             FLASH_PATH: {"post": _flash(settings)},
+            TRANSCRIPTIONS_PATH: {"post": openapi_openai.transcriptions(settings)},
+            MODELS_PATH: {"get": openapi_openai.models()},
+            "/v1/models/{model}": {"get": openapi_openai.model()},
             HEALTH_PATH: {"get": _status("The process answers", "health", {200: "ok"})},
             READY_PATH: {
                 "get": _status("The server takes requests", "readiness", {200: "ready", 503: "loading or draining"})
@@ -74,7 +80,7 @@ def document(settings: Settings) -> Document:
             OPENAPI_PATH: {"get": _document()},
         },
         "components": {
-            "schemas": SCHEMAS,
+            "schemas": SCHEMAS | openapi_openai.OPENAI_SCHEMAS,
             "headers": HEADERS,
             "securitySchemes": {
                 "tenantAccessToken": {
