@@ -30,6 +30,7 @@ class FakeEngine:
 
     name = "fake"
     windows = (12, 16, 20, 30)
+    guess_windows = (6, *windows)
 
     def __init__(self, answer: Answer | None = None) -> None:
         self._answer = answer or (lambda request: says(str(loudness(request))))

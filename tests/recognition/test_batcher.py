@@ -139,7 +139,7 @@ def test_a_guess_is_not_tried_again() -> None:
     batcher = Batcher(engine, workers=1)
     batcher.submit(job(5, Kind.PARTIAL)).result(30)
     batcher.close()
-    assert [window for _, window in engine.encoded] == [12]
+    assert [window for _, window in engine.encoded] == [6]
 
 
 def test_poor_text_that_the_engine_itself_takes_for_silence_is_dropped() -> None:

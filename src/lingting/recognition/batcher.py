@@ -244,7 +244,7 @@ class Batcher:
             _resolve(job, None)
             return
         seconds = len(job.samples) / SAMPLE_RATE
-        windows = self.engine.windows
+        windows = self.engine.guess_windows if job.kind is Kind.PARTIAL else self.engine.windows
         if not job.window:
             job.window = next((window for window in windows if window >= seconds + SPARE), windows[-1])
         began = time.monotonic()

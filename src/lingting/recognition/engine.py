@@ -95,7 +95,12 @@ class Engine(Protocol):
 
     @property
     def windows(self) -> tuple[int, ...]:
-        """Seconds of audio the encoder may be given, ascending."""
+        """Seconds of audio the encoder may be given for text that stays, ascending."""
+        ...
+
+    @property
+    def guess_windows(self) -> tuple[int, ...]:
+        """Seconds of audio the encoder may be given for a guess, ascending; shorter ones are cheaper."""
         ...
 
     def encode(self, samples: Samples, window: int) -> Encoded:

@@ -18,6 +18,7 @@ from lingting.audio.voice import VoiceDetector
 from lingting.errors import RecognitionFailed
 from lingting.recognition.batcher import Batcher, Job, Kind, Recognised
 from lingting.recognition.endpoint import Ended, EndpointConfig, Endpointer, Event, Paused, Started
+from lingting.recognition.steady import steady
 from lingting.recognition.types import (
     SAMPLE_RATE,
     Language,
@@ -55,6 +56,7 @@ class _Utterance:
 
     start: int
     guess: str = ""
+    previous: str = ""
     heard: int = 0
     partial: asyncio.Future[Recognised | None] | None = None
     final: asyncio.Future[Recognised | None] | None = None
@@ -280,7 +282,9 @@ class LiveSession:
             return
         if utterance.heard - utterance.start >= self._config.sure * SAMPLE_RATE:
             utterance.language = recognised.language
-        utterance.guess = self._writing.guess(recognised.text, recognised.language, self._options)
+        newest = self._writing.guess(recognised.text, recognised.language, self._options)
+        utterance.guess = newest if future is utterance.final else steady(utterance.guess, utterance.previous, newest)
+        utterance.previous = newest
         self._changed()
 
     async def _settle(self) -> None:
