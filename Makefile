@@ -30,8 +30,8 @@ format: setup-dev ## Put the code into its format and mend what the linter can m
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup-dev ## Measure speed and accuracy and print the table
-	@exec $(BIN)/python scripts/bench.py $(ARGS)
+bench: setup-dev ## Measure accuracy, speed and live streams (ARGS=--quick: 3 minutes)
+	@exec $(BIN)/python -m bench $(ARGS)
 
 docs: setup-dev ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -1,0 +1,178 @@
+"""The report as one HTML page with plots, which needs nothing from a network."""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("svg")
+
+from matplotlib import pyplot
+from matplotlib.axes import Axes
+from rich.console import Console
+
+from bench.oneshot import OURS
+from bench.tables import called, measured, show
+
+_COLOURS = {OURS: "#0f766e", "default": "#c2410c", "default_vad": "#ea9a5f", "greedy": "#6366f1"}
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #1f2937 }
+table { border-collapse: collapse; margin: 1rem 0 }
+td, th { text-align: left; padding: .3rem .8rem; border-bottom: 1px solid #e5e7eb }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(26rem, 1fr)); gap: 1.5rem } figure { margin: 0 }
+svg { width: 100%; height: auto } .yes { color: #0f766e } .no { color: #b91c1c; font-weight: 600 }
+pre { overflow-x: auto; font-size: 13px; line-height: 1.25 } figcaption { color: #6b7280; font-size: .9rem }
+"""
+
+
+def render(report: dict[str, Any]) -> str:
+    """The page."""
+    plots = [_figure(draw, report, number) for number, (present, draw) in enumerate(_PLOTS) if present(report)]
+    rows = "".join(
+        f"<tr><td>{html.escape(each['what'])}</td><td>{each['reach']}</td><td>{html.escape(measured(each))}</td>"
+        f"<td class={'yes' if each['reached'] else 'no'}>{'reached' if each['reached'] else 'not reached'}</td></tr>"
+        for each in report["targets"]
+    )
+    machine = report["machine"]
+    about = f"{report['model']}, {machine['cores']} cores, {machine['architecture']}, {report['made']}"
+    text = io.StringIO()
+    show(report, Console(file=text, width=150, color_system=None))
+    data = html.escape(json.dumps(report, ensure_ascii=False, indent=1))
+    return f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Lingting benchmark</title><style>{_STYLE}</style></head><body>
+<h1>Lingting benchmark</h1><p>{html.escape(about)}. Definitions: docs/benchmark.md.</p>
+<h2>Targets</h2><table><tr><th>what</th><th>reach</th><th>measured</th><th></th></tr>{rows}</table>
+<h2>Plots</h2><div class="plots">{"".join(plots)}</div>
+<h2>Tables</h2><pre>{html.escape(text.getvalue())}</pre>
+<details><summary>All figures (report.json)</summary><pre>{data}</pre></details>
+</body></html>
+"""
+
+
+def _figure(draw: Callable[[Axes, dict[str, Any]], str], report: dict[str, Any], number: int) -> str:
+    output = io.StringIO()
+    # text stays text; ids differ between the plots of a page
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"plot{number}", "font.size": 10}):
+        figure, axes = pyplot.subplots(figsize=(6.4, 3.8), layout="constrained")
+        caption = draw(axes, report)
+        axes.spines[["top", "right"]].set_visible(False)
+        figure.savefig(output, format="svg", metadata={"Date": None})
+        pyplot.close(figure)
+    svg = output.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(?<=id=")|(?<=href="#)|(?<=url\(#)', f"plot{number}-", svg)
+    return f"<figure>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>"
+
+
+def _errors(axes: Axes, report: dict[str, Any]) -> str:
+    sets = {name: systems for name, systems in report["oneshot"].items() if systems[OURS]["error_rate"] is not None}
+    systems = list(next(iter(sets.values())))
+    width = 0.8 / len(systems)
+    for index, system in enumerate(systems):
+        places = [number + (index - (len(systems) - 1) / 2) * width for number in range(len(sets))]
+        rates = [100 * each[system]["error_rate"] for each in sets.values()]
+        axes.bar(places, rates, width * 0.92, color=_COLOURS[system], label=called(system))
+    axes.set_xticks(range(len(sets)), list(sets))
+    axes.set_ylabel("errors, %")
+    axes.set_title("Errors, one-shot")
+    axes.legend(frameon=False, fontsize=8)
+    return "Character errors for zh and mixed, word errors for en; lower is better."
+
+
+def _compute(axes: Axes, report: dict[str, Any]) -> str:
+    ratios = report["compute_ratio"]
+    for index, (what, colour) in enumerate((("cpu", "#0f766e"), ("wall", "#94a3b8"))):
+        places = [number + (index - 0.5) * 0.38 for number in range(len(ratios))]
+        bars = axes.barh(places, [each[what] for each in ratios.values()], 0.34, color=colour, label=f"{what} time")
+        axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=9)
+    axes.axvline(1, color="#c2410c", linestyle="--", linewidth=1)
+    axes.set_yticks(range(len(ratios)), [f"of {called(peer)}" for peer in ratios], fontsize=8)
+    axes.set_title("Time of lingting for the same audio")
+    axes.legend(frameon=False, fontsize=8)
+    return "Clip by clip in turn in one run, one caller. The dashed line is faster-whisper; lower is better."
+
+
+def _callers(axes: Axes, report: dict[str, Any]) -> str:
+    ratios = report["callers"]["throughput_ratio"]
+    bars = axes.bar([called(peer) for peer in ratios], list(ratios.values()), 0.5, color=_COLOURS[OURS])
+    axes.bar_label(bars, fmt="%.2f", padding=2)
+    axes.axhline(1, color="#c2410c", linestyle="--", linewidth=1)
+    axes.set_title(f"Throughput with {report['callers']['callers']} callers, times the peer's")
+    return "The same clips, a round each in turn; higher is better."
+
+
+def _timing(what: str, title: str, *, scale: float = 1, unit: str = "s") -> Callable[[Axes, dict[str, Any]], str]:
+    def draw(axes: Axes, report: dict[str, Any]) -> str:
+        for rank, marker in (("p50", "o"), ("p95", "s"), ("max", "^")):
+            points = [(run["streams"], run[what][rank]) for run in report["streams"] if run[what][rank] is not None]
+            axes.plot([x for x, _ in points], [y * scale for _, y in points], marker=marker, label=rank)
+        axes.set_xlabel("streams")
+        axes.set_ylabel(unit)
+        axes.set_ylim(bottom=0)
+        axes.set_title(title)
+        axes.legend(frameon=False, fontsize=8)
+        return f"{title} by the number of streams; lower is better."
+
+    return draw
+
+
+def _use(axes: Axes, report: dict[str, Any]) -> str:
+    numbers = [run["streams"] for run in report["streams"]]
+    axes.plot(numbers, [run["peak_memory_mb"] for run in report["streams"]], marker="o", color="#0f766e")
+    axes.set_xlabel("streams")
+    axes.set_ylabel("peak memory, MB", color="#0f766e")
+    axes.set_ylim(bottom=0)
+    right = axes.twinx()
+    right.plot(numbers, [run["cpu_per_second"] for run in report["streams"]], marker="s", color="#c2410c")
+    right.set_ylabel("CPU seconds per second", color="#c2410c")
+    right.set_ylim(bottom=0)
+    axes.set_title("Memory and CPU of the server")
+    return "Resident memory and CPU of the server's processes together."
+
+
+def _flicker(axes: Axes, report: dict[str, Any]) -> str:
+    names = [str(run["streams"]) for run in report["streams"]]
+    axes.bar(names, [run["replaced_per_unit"] for run in report["streams"]], 0.5, color=_COLOURS[OURS])
+    axes.set_xlabel("streams")
+    axes.set_title("Guessed characters replaced per final character")
+    return "Confirmed characters never change; this counts those that were shown as a guess."
+
+
+def _soak(axes: Axes, report: dict[str, Any]) -> str:
+    memory = report["soak"]["memory_mb"]
+    axes.plot([at / 60 for at, _ in memory], [megabytes for _, megabytes in memory], color="#0f766e")
+    axes.set_xlabel("minutes")
+    axes.set_ylabel("memory, MB")
+    axes.set_ylim(bottom=0)
+    axes.set_title(f"Memory while {report['soak']['streams']} streams go on")
+    return "Resident memory of the server's processes together."
+
+
+def _has(section: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda report: bool(report.get(section))
+
+
+def _has_errors(report: dict[str, Any]) -> bool:
+    return any(systems[OURS]["error_rate"] is not None for systems in report.get("oneshot", {}).values())
+
+
+_PLOTS: list[tuple[Callable[[dict[str, Any]], bool], Callable[[Axes, dict[str, Any]], str]]] = [
+    (_has_errors, _errors),
+    (_has("compute_ratio"), _compute),
+    (_has("callers"), _callers),
+    (_has("streams"), _timing("first_text_s", "First text after speech starts")),
+    (_has("streams"), _timing("reply_s", "Reply to a packet", scale=1000, unit="ms")),
+    (_has("streams"), _timing("final_s", "Final after stop")),
+    (_has("streams"), _timing("lag_s", "Lag")),
+    (_has("streams"), _flicker),
+    (_has("streams"), _use),
+    (_has("soak"), _soak),
+]

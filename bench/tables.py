@@ -1,0 +1,177 @@
+"""The report as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench.oneshot import OURS
+
+_WORDS = {"system", "texts", "reach"}
+_CALLED = {
+    OURS: "lingting",
+    "default": "faster-whisper, beam 5",
+    "default_vad": "faster-whisper, beam 5, its VAD",
+    "greedy": "faster-whisper, greedy",
+}
+
+
+def called(system: str) -> str:
+    """A system's name for readers."""
+    return _CALLED[system]
+
+
+def show(report: dict[str, Any], console: Console) -> None:
+    """Print every section that the report has, the targets last."""
+    for section, builder in _BUILDERS.items():
+        if section in report:
+            console.print(builder(report[section]))
+            console.print()
+    console.print(_targets(report["targets"]))
+    machine = report["machine"]
+    console.print(
+        f"{report['model']}, {machine['cores']} cores, {machine['architecture']}, Python {machine['python']}; "
+        f"lingting {report['versions']['lingting']}, faster-whisper {report['versions']['faster-whisper']}; "
+        f"took {report['took_seconds']:.0f} s",
+        style="dim",
+    )
+
+
+def _table(title: str, *headings: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if number == 0 or heading in _WORDS else "right")
+    return table
+
+
+def _oneshot(sets: dict[str, Any]) -> Table:
+    table = _table("One-shot, clip by clip in turn", "set", "system", "errors", "CPU", "wall")
+    for name, systems in sets.items():
+        mine = systems[OURS]
+        for number, (system, sums) in enumerate(systems.items()):
+            table.add_row(
+                "" if number else name,
+                Text(called(system)),
+                _percent(sums["error_rate"]),
+                *(_against(mine[f"{what}_seconds"], sums[f"{what}_seconds"], system) for what in ("cpu", "wall")),
+                end_section=number == len(systems) - 1,
+            )
+    table.caption = "CPU, wall: what lingting takes of this system's time for the same audio"
+    return table
+
+
+def _callers(callers: dict[str, Any]) -> Table:
+    table = _table(f"{callers['callers']} callers at once", "against", "throughput of lingting")
+    for system, ratio in callers["throughput_ratio"].items():
+        table.add_row(called(system), f"{ratio:.2f} times")
+    return table
+
+
+def _streams(runs: list[dict[str, Any]]) -> Table:
+    table = _table("Streams in real time over HTTP, packets of 200 ms", "", *(str(run["streams"]) for run in runs))
+    for what, cell in _rows():
+        table.add_row(what, *(cell(run) for run in runs))
+    return table
+
+
+def _rows() -> Iterator[tuple[str, Callable[[dict[str, Any]], str]]]:
+    yield "first text, s (p50 / p95)", lambda run: _ranks(run["first_text_s"], "p50", "p95")
+    yield "reply, ms (p50 / p95)", lambda run: _ranks(run["reply_s"], "p50", "p95", scale=1000)
+    yield "final after stop, s (p50 / p95)", lambda run: _ranks(run["final_s"], "p50", "p95")
+    yield "lag, s (p50 / p95 / max)", lambda run: _ranks(run["lag_s"], "p50", "p95", "max")
+    yield "guessed characters replaced per final one", lambda run: f"{run['replaced_per_unit']:.2f}"
+    yield "errors live / one-shot", lambda run: f"{_percent(run['live_error'])} / {_percent(run['one_shot_error'])}"
+    yield "peak memory, MB", lambda run: f"{run['peak_memory_mb']:.0f}"
+    yield "CPU seconds per second", lambda run: f"{run['cpu_per_second']:.2f}"
+    yield "CPU seconds per second of audio", lambda run: f"{run['cpu_per_audio_second']:.3f}"
+    yield "CPU of the client per second", lambda run: f"{run['client_cpu_per_second']:.2f}"
+    yield "streams played / failed", lambda run: f"{run['played']} / {len(run['failures'])}"
+
+
+def _beside(beside: dict[str, Any]) -> Table:
+    table = _table("One stream, with a long file beside it", "", "alone", "beside flash", "ratio p95")
+    rows = {"reply_s": ("reply, ms", 1000), "first_text_s": ("first text, s", 1), "final_s": ("final after stop, s", 1)}
+    for what, (name, scale) in rows.items():
+        ratio = beside["ratio"].get(f"{what}_p95")
+        table.add_row(
+            f"{name} (p50 / p95)",
+            _ranks(beside["alone"][what], "p50", "p95", scale=scale),
+            _ranks(beside["with_flash"][what], "p50", "p95", scale=scale),
+            f"{ratio:.2f}" if ratio is not None else "",
+        )
+    return table
+
+
+def _silence(silence: dict[str, Any]) -> Table:
+    table = _table("Silence and noise, one-shot and live", "seconds", "characters", "texts")
+    texts = "; ".join(f"{name}: {text}" for name, text in silence["texts"].items())
+    table.add_row(f"{silence['seconds']:.0f}", str(silence["characters"]), Text(texts))
+    return table
+
+
+def _confirmed(confirmed: dict[str, Any]) -> Table:
+    table = _table("Confirmed text", "sessions", "characters", "changed later")
+    table.add_row(*(str(confirmed[name]) for name in ("sessions", "characters", "changed")))
+    return table
+
+
+def _access(access: dict[str, Any]) -> Table:
+    table = _table("Authentication and limits, in memory", "CPU of a packet", "of a stream", "of a core at 20 streams")
+    table.add_row(
+        f"{access['microseconds_per_packet']:.0f} µs",
+        f"{access['microseconds_per_stream']:.0f} µs",
+        f"{100 * access['share_of_a_core_at_20_streams']:.2f} %",
+    )
+    return table
+
+
+def _soak(soak: dict[str, Any]) -> Table:
+    table = _table(
+        f"{soak['streams']} streams for {soak['minutes']:g} minutes", "peak memory", "growth", "streams", "failed"
+    )
+    growth, failed = f"{100 * soak['growth']:+.1f} %", str(len(soak["failures"]))
+    table.add_row(f"{soak['peak_memory_mb']:.0f} MB", growth, str(soak["played"]), failed)
+    return table
+
+
+def _targets(targets: list[dict[str, Any]]) -> Table:
+    table = _table("Targets", "what", "reach", "measured", "")
+    for target in targets:
+        verdict = Text("reached", "green") if target["reached"] else Text("not reached", "bold red")
+        table.add_row(Text(target["what"]), target["reach"], measured(target), verdict)
+    return table
+
+
+def measured(target: dict[str, Any]) -> str:
+    """A target's value with its unit."""
+    return f"{target['value']:.3g} {target['unit']}".strip()
+
+
+def _percent(rate: float | None) -> str:
+    return "no transcript" if rate is None else f"{100 * rate:.1f} %"
+
+
+def _against(mine: float, theirs: float, system: str) -> str:
+    return "" if system == OURS else f"{mine / theirs:.2f}"
+
+
+def _ranks(summary: dict[str, float | None], *ranks: str, scale: float = 1) -> str:
+    values = [summary[rank] for rank in ranks]
+    digits = 0 if scale > 1 else 2
+    return " / ".join("–" if value is None else f"{value * scale:.{digits}f}" for value in values)
+
+
+_BUILDERS: dict[str, Callable[[Any], Table]] = {
+    "oneshot": _oneshot,
+    "callers": _callers,
+    "confirmed": _confirmed,
+    "streams": _streams,
+    "beside": _beside,
+    "soak": _soak,
+    "silence": _silence,
+    "access": _access,
+}

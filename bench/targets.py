@@ -1,0 +1,100 @@
+"""The numbers to reach, and whether a report reaches them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bench.oneshot import OURS
+
+AT_MOST: Callable[[float, float], bool] = float.__le__
+AT_LEAST: Callable[[float, float], bool] = float.__ge__
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One number to reach.
+
+    Attributes:
+        what: the figure, as `docs/benchmark.md` defines it.
+        reach: the number to reach, as it is written.
+        value: what was measured, in the unit of `unit`.
+        reached: whether it is reached.
+    """
+
+    what: str
+    reach: str
+    value: float
+    unit: str
+    reached: bool
+
+
+def judge(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every target for which the report has the figure."""
+    return [asdict(target) for target in (*_oneshot(report), *_streams(report), *_rest(report))]
+
+
+def _oneshot(report: dict[str, Any]) -> Iterator[Target]:
+    mandarin = report.get("oneshot", {}).get("zh", {})
+    if {OURS, "default"} <= mandarin.keys() and mandarin[OURS]["units"]:
+        points = 100 * (mandarin[OURS]["error_rate"] - mandarin["default"]["error_rate"])
+        yield _at_most("character error zh, above faster-whisper default", points, 0.5, "points")
+    ratios = report.get("compute_ratio", {})
+    for peer, reach in (("default", 0.50), ("greedy", 0.55)):
+        for what, ratio in ratios.get(peer, {}).items():
+            yield _at_most(f"{what} time of audio, of faster-whisper {peer}", ratio, reach, "times")
+    callers = report.get("callers")
+    if callers and "default" in callers["throughput_ratio"]:
+        value = callers["throughput_ratio"]["default"]
+        yield _at_least(f"throughput with {callers['callers']} callers, of faster-whisper default", value, 3.5, "times")
+
+
+def _streams(report: dict[str, Any]) -> Iterator[Target]:
+    judged = [run for run in report.get("streams", ()) if run["streams"] <= 20]
+    if units := sum(run["reference_units"] for run in judged):
+        more = sum(run["live_errors"] - run["one_shot_errors"] for run in judged)
+        yield _at_most("live finals up to 20 streams, errors above one-shot", 100 * more / units, 1.5, "points")
+    for run in report.get("streams", ()):
+        number = run["streams"]
+        of = f"{number} stream{'s' if number > 1 else ''}:"
+        if number == 1:
+            yield from _timed(run, of, {"first_text_s": ("p50", 0.9), "final_s": ("p95", 0.6)})
+        if number == 20:
+            reach = {
+                "reply_s": ("p95", 0.1),
+                "first_text_s": ("p50", 1.5),
+                "final_s": ("p95", 1.5),
+                "lag_s": ("max", 3.0),
+            }
+            yield from _timed(run, of, reach)
+            yield _at_most(f"{of} peak memory", run["peak_memory_mb"], 900, "MB")
+        yield _at_most(f"{of} packets or streams that failed", len(run["failures"]), 0, "")
+
+
+def _rest(report: dict[str, Any]) -> Iterator[Target]:
+    if confirmed := report.get("confirmed"):
+        yield _at_most("confirmed characters that changed", confirmed["changed"], 0, "")
+    if soak := report.get("soak"):
+        yield _at_most("memory growth while 20 streams go on", 100 * soak["growth"], 5, "%")
+        yield _at_most("peak memory of the soak", soak["peak_memory_mb"], 900, "MB")
+    if silence := report.get("silence"):
+        minutes = silence["seconds"] / 60
+        yield _at_most(f"characters in {minutes:.3g} minutes of silence and noise", silence["characters"], 0, "")
+
+
+_NAMES = {"reply_s": "reply", "first_text_s": "first text", "final_s": "final after stop", "lag_s": "lag"}
+
+
+def _timed(run: dict[str, Any], of: str, reach: dict[str, tuple[str, float]]) -> Iterator[Target]:
+    for what, (rank, limit) in reach.items():
+        if run[what][rank] is not None:
+            yield _at_most(f"{of} {_NAMES[what]} {rank}", run[what][rank], limit, "s")
+
+
+def _at_most(what: str, value: float, limit: float, unit: str) -> Target:
+    return Target(what, f"at most {limit:g}", float(value), unit, AT_MOST(float(value), float(limit)))
+
+
+def _at_least(what: str, value: float, limit: float, unit: str) -> Target:
+    return Target(what, f"at least {limit:g}", float(value), unit, AT_LEAST(float(value), float(limit)))
