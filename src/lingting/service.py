@@ -18,7 +18,7 @@ from lingting.recognition.batcher import Batcher
 from lingting.recognition.endpoint import EndpointConfig
 from lingting.recognition.live import LiveConfig, LiveSession
 from lingting.recognition.oneshot import Recognizer
-from lingting.recognition.types import RecognitionOptions
+from lingting.recognition.types import RecognitionOptions, Seconds
 from lingting.recognition.utterance import Writing
 from lingting.settings import Settings
 from lingting.streams import Streams
@@ -103,6 +103,16 @@ class Service:
         if self._recognition is None:
             raise RuntimeError("the service has not been started")
         return self._recognition.recognizer
+
+    @property
+    def queued(self) -> int:
+        """Jobs that wait for the engine."""
+        return 0 if self._recognition is None else self._recognition.batcher.queued
+
+    @property
+    def predicted_wait(self) -> Seconds:
+        """Seconds until a file that came now would start."""
+        return 0.0 if self._recognition is None else self._recognition.batcher.predicted_wait()
 
     async def start(self) -> None:
         """Load the model, open the database, and recognise a moment of silence to be warm.

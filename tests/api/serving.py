@@ -86,6 +86,10 @@ class Live:
     def text(self) -> str:
         return f"{sum(s.size for s in self.samples)} so far"
 
+    @property
+    def confirmed(self) -> str:
+        return self.text.removesuffix(" so far")
+
     def accept(self, samples: Samples) -> None:
         assert not self.ended
         self.samples.append(samples)

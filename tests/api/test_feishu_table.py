@@ -590,3 +590,11 @@ def test_a_final_text_that_fails_is_a_network_anomaly(server: Running) -> None:
     server.service.recognizer.error = RuntimeError("inner details")
     answer = server.post(STREAM, key=server.key, json=packet_body(stream_id, 1, 2))
     check(answer, 500, gateway(1040102, "network anomaly", "the recognition failed; try again"))
+
+
+def test_a_stream_answer_says_how_much_of_its_text_is_confirmed(server: Running) -> None:
+    body = packet_body("confirmed0000000", 0, 1, pcm(0.1))
+    answer = server.post(STREAM, key=server.new_key(), json=body)
+    confirmed = int(answer.headers["X-Lingting-Confirmed"])
+    assert "X-Lingting-Confirmed" in list(answer.headers), "some clients look names up in this very case"
+    assert answer.json()["data"]["recognition_text"][:confirmed] == "1600"

@@ -45,6 +45,10 @@ class Session:
     def text(self) -> str:
         return f"{len(self.samples)} so far"
 
+    @property
+    def confirmed(self) -> str:
+        return str(len(self.samples))
+
     def accept(self, samples: Samples) -> None:
         assert samples.dtype == np.float32
         if self.accept_error is not None:

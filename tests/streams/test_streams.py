@@ -488,3 +488,34 @@ def test_a_stop_ends_streams_that_do_not_end_themselves() -> None:
         assert all(session.aborted for session in bench.sessions)
 
     run(scenario)
+
+
+def test_every_answer_says_how_much_of_its_text_is_confirmed() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        first = await bench.streams.packet(Tenant(), StreamPacket.of(ID, 0, START, pcm(1)))
+        assert first.text[: first.confirmed] == "1"
+        final = StreamPacket.of(ID, 1, END, pcm(2))
+        for _ in range(2):
+            last = await bench.streams.packet(Tenant(), final)
+            assert last.text[: last.confirmed] == last.text == "final 2"
+
+    run(scenario)
+
+
+def test_who_watches_sees_whose_streams_are_live_and_how_long() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await bench.send(0, START, pcm(*range(16)))
+        bench.now += 5
+        await bench.send(0, START, pcm(1), "b" * 16, "beta")
+        bench.now += 2
+        old, new = bench.streams.overview()
+        assert (old.owner.tenant_id, old.stream_id, new.owner.tenant_id) == ("acme", ID, "beta")
+        assert (old.audio_seconds, old.age_seconds, old.idle_seconds) == (0.001, 7.0, 7.0)
+        assert (new.age_seconds, new.ending) == (2.0, False)
+        await bench.send(1, ABORT)
+        assert [state.owner.tenant_id for state in bench.streams.overview()] == ["beta"]
+        await bench.streams.stop()
+
+    run(scenario)

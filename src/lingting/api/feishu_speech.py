@@ -26,6 +26,7 @@ from lingting.streams.packets import Action
 
 FILE_PATH = "/open-apis/speech_to_text/v1/speech/file_recognize"
 STREAM_PATH = "/open-apis/speech_to_text/v1/speech/stream_recognize"
+CONFIRMED_HEADER = "X-Lingting-Confirmed"
 
 _SMALL_BODY = 65_536
 _BEARER = "Bearer "
@@ -104,7 +105,8 @@ async def _packet(request: Request, principal: Principal, exchange: Exchange) ->
                 "sequence_id": packet.sequence_id,
                 "recognition_text": reply.text,
             },
-        }
+        },
+        headers={CONFIRMED_HEADER: str(reply.confirmed)},
     )
 
 

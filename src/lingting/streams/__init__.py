@@ -1,6 +1,6 @@
 """Numbered packets in, text out: order, retries, expiry."""
 
 from lingting.streams.packets import Action, StreamPacket, StreamReply
-from lingting.streams.streams import Lease, LiveSession, Owner, Streams
+from lingting.streams.streams import Lease, LiveSession, Owner, Streams, StreamState
 
-__all__ = ["Action", "Lease", "LiveSession", "Owner", "StreamPacket", "StreamReply", "Streams"]
+__all__ = ["Action", "Lease", "LiveSession", "Owner", "StreamPacket", "StreamReply", "StreamState", "Streams"]

@@ -53,7 +53,9 @@ class StreamReply:
     Attributes:
         text: the text of the stream so far, or its final text.
         audio_seconds: audio this packet added to the stream; 0 for a retry.
+        confirmed: how many characters of `text`, from its beginning, will not change any more.
     """
 
     text: str
     audio_seconds: float = 0.0
+    confirmed: int = 0

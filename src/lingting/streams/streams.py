@@ -54,6 +54,10 @@ class LiveSession(Protocol):
     def text(self) -> str:
         """What is known now: the confirmed part, then the current guess."""
 
+    @property
+    def confirmed(self) -> str:
+        """The beginning of `text` that will not change any more."""
+
     def accept(self, samples: Samples) -> None:
         """Take more audio; never blocks."""
 
@@ -68,14 +72,37 @@ OwnerT = TypeVar("OwnerT", bound=Owner)
 Key = tuple[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class StreamState(Generic[OwnerT]):
+    """One live stream as those see it who watch the server: never its audio or its text.
+
+    Attributes:
+        owner: whose it is.
+        stream_id: its name.
+        audio_seconds: audio taken so far.
+        age_seconds: time since it was opened.
+        idle_seconds: time since its last packet.
+        ending: whether its final packet came.
+    """
+
+    owner: OwnerT
+    stream_id: str
+    audio_seconds: float
+    age_seconds: float
+    idle_seconds: float
+    ending: bool
+
+
 @dataclass(slots=True)
-class _Stream:
+class _Stream(Generic[OwnerT]):
     """State of one live stream; only the event loop touches it."""
 
+    owner: OwnerT
     key: Key
     session: LiveSession
     lease: Lease
     sequence: Sequence
+    opened_at: float
     last_seen: float
     half_sample: bytes = b""
     ending: asyncio.Task[None] | None = None
@@ -138,7 +165,7 @@ class Streams(Generic[OwnerT]):
         self._final_seconds = final_seconds
         self._max_waiting_bytes = max_waiting_bytes
         self._clock = clock
-        self._live: dict[Key, _Stream] = {}
+        self._live: dict[Key, _Stream[OwnerT]] = {}
         self._opening: dict[Key, asyncio.Event] = {}
         self._finals: OrderedDict[Key, _Final] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -155,6 +182,21 @@ class Streams(Generic[OwnerT]):
     def live(self) -> int:
         """How many streams are live."""
         return len(self._live)
+
+    def overview(self) -> list[StreamState[OwnerT]]:
+        """The live streams, the oldest first."""
+        now = self._clock()
+        return [
+            StreamState(
+                stream.owner,
+                stream.key[1],
+                stream.sequence.total_bytes / BYTES_PER_SECOND,
+                now - stream.opened_at,
+                now - stream.last_seen,
+                stream.ending is not None,
+            )
+            for stream in self._live.values()
+        ]
 
     @property
     def remembered(self) -> int:
@@ -220,7 +262,8 @@ class Streams(Generic[OwnerT]):
         if packet.action is Action.END:
             if stream.ending is None:
                 stream.ending = self._spawn(self._end(stream, packet))
-            return StreamReply(await asyncio.shield(stream.outcome), added)
+            text = await asyncio.shield(stream.outcome)
+            return StreamReply(text, added, len(text))
         return self._answer(stream, added)
 
     def sweep(self) -> None:
@@ -235,14 +278,14 @@ class Streams(Generic[OwnerT]):
                 break
             del self._finals[key]
 
-    def _find(self, key: Key) -> _Stream | None:
+    def _find(self, key: Key) -> _Stream[OwnerT] | None:
         stream = self._live.get(key)
         if stream is not None and self._expired(stream, self._clock()):
             self._fail(stream, UnknownStream(key[1], self._idle_seconds))
             return None
         return stream
 
-    def _expired(self, stream: _Stream, now: float) -> bool:
+    def _expired(self, stream: _Stream[OwnerT], now: float) -> bool:
         return stream.ending is None and now - stream.last_seen > self._idle_seconds
 
     async def _open(self, owner: OwnerT, key: Key, packet: StreamPacket) -> StreamReply:
@@ -261,7 +304,8 @@ class Streams(Generic[OwnerT]):
                 lease.release()
                 raise
             sequence = Sequence(packet.sequence_id, window=self._window, max_waiting_bytes=self._max_waiting_bytes)
-            stream = _Stream(key, session, lease, sequence, self._clock())
+            now = self._clock()
+            stream = _Stream(owner, key, session, lease, sequence, now, now)
             stream.outcome.add_done_callback(_retrieve)
             self._live[key] = stream
             self._finals.pop(key, None)
@@ -271,7 +315,7 @@ class Streams(Generic[OwnerT]):
             self._ended.set()
         return self._answer(stream, self._take(stream, packet))
 
-    def _take(self, stream: _Stream, packet: StreamPacket) -> float:
+    def _take(self, stream: _Stream[OwnerT], packet: StreamPacket) -> float:
         """Counts a packet and feeds what is in order; returns the seconds it added."""
         sequence = stream.sequence
         if sequence.is_retry(packet):
@@ -298,9 +342,9 @@ class Streams(Generic[OwnerT]):
             stream.complete.set()
         return len(packet.audio) / BYTES_PER_SECOND
 
-    def _answer(self, stream: _Stream, added: float) -> StreamReply:
+    def _answer(self, stream: _Stream[OwnerT], added: float) -> StreamReply:
         stream.last_seen = self._clock()
-        return StreamReply(stream.session.text, added)
+        return StreamReply(stream.session.text, added, len(stream.session.confirmed))
 
     def _answer_ended(self, key: Key, packet: StreamPacket) -> StreamReply:
         final = self._finals.get(key)
@@ -313,9 +357,9 @@ class Streams(Generic[OwnerT]):
             raise UnknownStream(packet.stream_id, self._idle_seconds)
         if final.error is not None:
             raise final.error.with_traceback(None)
-        return StreamReply(final.text)
+        return StreamReply(final.text, confirmed=len(final.text))
 
-    async def _end(self, stream: _Stream, packet: StreamPacket) -> None:
+    async def _end(self, stream: _Stream[OwnerT], packet: StreamPacket) -> None:
         """Waits for packets that were overtaken, then for the text, and settles the stream's outcome."""
         text, error = "", None
         try:
@@ -348,7 +392,7 @@ class Streams(Generic[OwnerT]):
         else:
             stream.outcome.set_result(text)
 
-    def _fail(self, stream: _Stream, error: LingtingError) -> None:
+    def _fail(self, stream: _Stream[OwnerT], error: LingtingError) -> None:
         """Ends a stream without a text; whoever waits for its text gets `error`."""
         if stream.ending is not None:
             stream.ending.cancel()
@@ -356,7 +400,7 @@ class Streams(Generic[OwnerT]):
         if not stream.outcome.done():
             stream.outcome.set_exception(error)
 
-    def _close(self, stream: _Stream, *, aborted: bool) -> bool:
+    def _close(self, stream: _Stream[OwnerT], *, aborted: bool) -> bool:
         """Removes a stream and frees its place, once; returns whether it was there."""
         if self._live.get(stream.key) is not stream:
             return False
