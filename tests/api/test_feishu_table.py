@@ -593,8 +593,13 @@ def test_a_final_text_that_fails_is_a_network_anomaly(server: Running) -> None:
 
 
 def test_a_stream_answer_says_how_much_of_its_text_is_confirmed(server: Running) -> None:
-    body = packet_body("confirmed0000000", 0, 1, pcm(0.1))
-    answer = server.post(STREAM, key=server.new_key(), json=body)
-    confirmed = int(answer.headers["X-Lingting-Confirmed"])
-    assert "X-Lingting-Confirmed" in list(answer.headers), "some clients look names up in this very case"
-    assert answer.json()["data"]["recognition_text"][:confirmed] == "1600"
+    key = server.new_key()
+    answers = [
+        server.post(STREAM, key=key, json=packet_body("confirmed0000000", number, action, pcm(0.1)))
+        for number, action in ((0, 1), (1, 2))
+    ]
+    assert all("X-Lingting-Confirmed" in list(answer.headers) for answer in answers), "the case matters to some"
+    confirmed = [
+        answer.json()["data"]["recognition_text"][: int(answer.headers["X-Lingting-Confirmed"])] for answer in answers
+    ]
+    assert confirmed == ["1600", "heard 3200 samples"]
