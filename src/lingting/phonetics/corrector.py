@@ -6,16 +6,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from lingting.errors import ModelError
 from lingting.phonetics import search
 from lingting.phonetics.hot_words import HotWords
-from lingting.phonetics.lattice import Builder, Hot, Sounds
+from lingting.phonetics.lattice import Arc, Builder, Hot, Sounds
 from lingting.phonetics.lexicon import Lexicon
 from lingting.phonetics.models import DEBIAN_FOLDER, DEBIAN_MODELS, CompactModel, KenlmModel, LanguageModel
 from lingting.recognition.types import Hypothesis
 
 _RUN = re.compile(r"[一-鿿]+")
+_TAIL = re.compile(r"[一-鿿]{1,8}$")
 _LONGEST_RUN = 200
 
 
@@ -23,7 +25,8 @@ _LONGEST_RUN = 200
 class Change:
     """A stretch that was rewritten: `before` at offset `position` of the text became `after`, of the same length.
 
-    `cost` is what the change cost in nats, by sound; the words it makes were worth more.
+    `reason` says how the two sound: the same, in another tone, or near; or that it is a hot word. `cost` is what the
+    change cost in nats, which the words it makes were worth.
     """
 
     position: int
@@ -116,16 +119,17 @@ class Corrector:
         """
         if not _han(hypotheses[0].text):
             return Correction(0, hypotheses[0].text, (), -hypotheses[0].log_probability)
-        prepared = HotWords(hot_words, self._lexicon)
-        first = self._correct_one(0, hypotheses[0], prepared)
-        candidates = [first]
+        task = _Task(HotWords(hot_words, self._lexicon), self._state_behind(context), {})
         size = _han(hypotheses[0].text)
-        for index, hypothesis in enumerate(hypotheses[1:], start=1):
-            if _han(hypothesis.text) == size:
-                candidates.append(self._correct_one(index, hypothesis, prepared))
+        seen: set[str] = set()
+        candidates = []
+        for index, hypothesis in enumerate(hypotheses):
+            if hypothesis.text not in seen and _han(hypothesis.text) == size:
+                seen.add(hypothesis.text)
+                candidates.append(self._correct_one(index, hypothesis, task))
         return min(candidates, key=lambda candidate: candidate.score)
 
-    def _correct_one(self, index: int, hypothesis: Hypothesis, hot_words: HotWords) -> Correction:
+    def _correct_one(self, index: int, hypothesis: Hypothesis, task: _Task) -> Correction:
         text = hypothesis.text
         score = -self._tuning.engine_weight * hypothesis.log_probability
         pieces: list[str] = []
@@ -135,19 +139,49 @@ class Corrector:
             pieces.append(text[done : run.start()])
             for start in range(run.start(), run.end(), _LONGEST_RUN):
                 part = text[start : min(start + _LONGEST_RUN, run.end())]
-                path = search.best(
-                    self._builder.build(part, hot_words), self._model, self._model.start(), self._tuning.beam
-                )
+                path = self._path(part, task.before if start == 0 else None, task)
                 score += path.cost
                 for arc in path.arcs():
                     before = part[arc.start : arc.start + len(arc.word)]
                     if before != arc.word:
-                        reason = "hot word" if arc.hot else "sound"
-                        changes.append(Change(start + arc.start, before, arc.word, reason, arc.change))
+                        changes.append(
+                            Change(start + arc.start, before, arc.word, self._reason(before, arc), arc.change)
+                        )
                     pieces.append(arc.word)
             done = run.end()
         pieces.append(text[done:])
         return Correction(index, "".join(pieces), tuple(changes), score)
+
+    def _path(self, part: str, before: Any, task: _Task) -> search.Path:
+        """The best path through a run; hypotheses share most of their runs, so each is searched once."""
+        known = task.paths.get((part, before is None))
+        if known is None:
+            state = self._model.start() if before is None else before
+            lattice = self._builder.build(part, task.hot_words)
+            known = search.best(lattice, self._model, state, self._tuning.beam)
+            task.paths[part, before is None] = known
+        return known
+
+    def _state_behind(self, context: str) -> Any:
+        """The model's state behind the run of Han characters in which `context` ends, None if it ends otherwise."""
+        tail = _TAIL.search(context)
+        if tail is None:
+            return None
+        return search.best(self._builder.build(tail.group()), self._model, self._model.start(), 1).state
+
+    def _reason(self, before: str, arc: Arc) -> str:
+        if arc.hot:
+            return "hot word"
+        return self._builder.relation(before, arc.word)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What the hypotheses of one utterance share: hot words, the state before the first run, paths already found."""
+
+    hot_words: HotWords
+    before: Any
+    paths: dict[tuple[str, bool], search.Path]
 
 
 def _han(text: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from lingting.phonetics.hot_words import HotWords
 from lingting.phonetics.lexicon import LONGEST_WORD, Lexicon, key
 
 _NEUTRAL = 4
+_TONES = 5
 _READING_LIMIT = 4.0
 _KEYS_PER_SPAN = 16
 
@@ -25,12 +26,14 @@ class Sounds:
         same: the other character has the same syllable and tone.
         tone: it has the same syllable in another tone.
         near: added for each part of the syllable (initial, final) that is only near.
+        alone: added when the other character is a word by itself, since so short a word proves little.
         rare: weight of how rare a reading of a character is.
     """
 
     same: float = 3.0
     tone: float = 6.0
     near: float = 5.0
+    alone: float = 2.0
     rare: float = 0.5
 
 
@@ -44,7 +47,7 @@ class Hot:
         limit: cost per character, in nats and before that weight, over which it is not considered.
     """
 
-    cost: float = 7.0
+    cost: float = 8.0
     change: float = 0.6
     limit: float = 8.0
 
@@ -83,13 +86,8 @@ class Builder:
         self,
         run: str,
         hot_words: HotWords | None = None,
-        alternatives: Mapping[int, Mapping[str, float]] | None = None,
     ) -> list[list[Arc]]:
-        """The words that may end at each position of `run`; entry `i` holds those that end before character `i`.
-
-        `alternatives` gives, for positions of the run, characters that the engine itself considered and the cost of
-        taking them, which replaces the cost by sound where it is lower.
-        """
+        """The words that may end at each position of `run`; entry `i` holds those that end before character `i`."""
         size = len(run)
         codes = np.array([ord(character) for character in run], np.uint16)
         hearing = np.full((size, self._lexicon.reading_count), np.inf, np.float32)
@@ -106,7 +104,6 @@ class Builder:
                 hearing=hearing,
                 families=families,
                 length=length,
-                alternatives=alternatives or {},
             )
         if hot_words:
             hot = self._hot
@@ -128,7 +125,6 @@ class Builder:
         hearing: NDArray[np.float32],
         families: Sequence[Sequence[int]],
         length: int,
-        alternatives: Mapping[int, Mapping[str, float]],
     ) -> None:
         keys: list[int] = []
         starts: list[int] = []
@@ -145,11 +141,9 @@ class Builder:
         begin = np.array(starts)[owners]
         positions = begin[:, None] + np.arange(length)
         change = np.where(words == codes[positions], np.float32(0), hearing[positions, readings])
-        for position, characters in alternatives.items():
-            for character, cost in characters.items():
-                chosen = (positions == position) & (words == ord(character))
-                change[chosen] = np.minimum(change[chosen], cost)
         total_change = change.sum(axis=1)
+        if length == 1:
+            total_change[total_change > 0] += self._sounds.alone
         total = total_change + costs
         order = np.lexsort((total, begin))
         kept = 0
@@ -174,6 +168,21 @@ class Builder:
                 Arc(start, raw.decode("utf-16-le"), float(total_change[index]), float(costs[index]))
             )
 
+    def relation(self, before: str, after: str) -> str:
+        """How two stretches of equal length sound to each other: `same sound`, `other tone` or `near sound`."""
+        pairs = [(ord(first), ord(second)) for first, second in zip(before, after, strict=True) if first != second]
+        if all(self._shared(first, second, tones=True) for first, second in pairs):
+            return "same sound"
+        if all(self._shared(first, second, tones=False) for first, second in pairs):
+            return "other tone"
+        return "near sound"
+
+    def _shared(self, first: int, second: int, *, tones: bool) -> bool:
+        def sounds(code: int) -> set[int]:
+            return {reading if tones else (reading - 1) // _TONES for reading, _ in self._known(code)}
+
+        return not sounds(first).isdisjoint(sounds(second))
+
     def _known(self, code: int) -> list[tuple[int, float]]:
         found = self._readings.get(code)
         if found is None:
@@ -190,13 +199,13 @@ class Builder:
         if row is None:
             found: dict[int, float] = {}
             for reading, rarity in self._known(code):
-                syllable, tone = divmod(reading - 1, 5)
+                syllable, tone = divmod(reading - 1, _TONES)
                 for other, differences in self._lexicon.relatives[syllable]:
-                    for heard in range(5):
+                    for heard in range(_TONES):
                         kept = heard in (tone, _NEUTRAL) or tone == _NEUTRAL
                         cost = (self._sounds.same if kept else self._sounds.tone) + differences * self._sounds.near
                         cost += self._sounds.rare * rarity
-                        index = 1 + other * 5 + heard
+                        index = 1 + other * _TONES + heard
                         found[index] = min(found.get(index, cost), cost)
             row = np.array(list(found), np.intp), np.array(list(found.values()), np.float32)
             self._rows[code] = row
