@@ -1,0 +1,153 @@
+"""The library: recognition without a server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+import soxr
+
+from lingting import Transcriber
+from lingting.errors import EmptyAudio, LingtingError, ModelError, UndecodableAudio
+from lingting.recognition.types import SAMPLE_RATE
+from tests.conftest import LiveServer
+from tests.recordings import recording
+
+engine = pytest.mark.engine
+
+
+@pytest.fixture(scope="module")
+def transcriber(model_dir: Path) -> Iterator[Transcriber]:
+    with Transcriber(data_dir=model_dir.parents[1]) as made:
+        yield made
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    code = "import sys, lingting\nprint(sorted({'numpy', 'ctranslate2', 'sqlalchemy', 'av'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_model_that_is_not_installed_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no model 'whisper-none'"):
+        Transcriber("whisper-none", tmp_path)
+
+
+def test_a_wrong_language_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="language must be 'zh', 'en' or None, got 'fr'"):
+        Transcriber(data_dir=tmp_path, language="fr")  # type: ignore[arg-type]
+
+
+@engine
+def test_a_file_its_bytes_and_its_samples_say_the_same(transcriber: Transcriber) -> None:
+    spoken = recording("beckett")
+    of_file = transcriber.transcribe(spoken.path)
+    assert of_file.text.lower().startswith("ever tried")
+    assert of_file.duration == pytest.approx(spoken.seconds, abs=0.01)
+    assert of_file.sentences[0].words
+    assert transcriber.transcribe(str(spoken.path)) == of_file
+    assert transcriber.transcribe(spoken.path.read_bytes()) == of_file
+    samples = transcriber.samples(spoken.path)
+    assert (samples.dtype, samples.ndim) == (np.float32, 1)
+    assert transcriber.transcribe(samples) == of_file
+    assert transcriber.transcribe((samples * 32768).astype(np.int16)).text == of_file.text
+
+
+@engine
+def test_the_text_is_the_servers(transcriber: Transcriber, live_server: LiveServer) -> None:
+    spoken = recording("asr_example")
+    answer = requests.post(
+        f"{live_server.url}/v1/audio/asr/flash",
+        headers={"Authorization": f"Bearer {live_server.key}"},
+        data=spoken.path.read_bytes(),
+        timeout=60,
+    )
+    served = [sentence["text"] for sentence in answer.json()["flash_result"]["sentences"]]
+    assert [sentence.text for sentence in transcriber.transcribe(spoken.path).sentences] == served
+
+
+@engine
+def test_samples_of_another_rate_are_resampled(transcriber: Transcriber) -> None:
+    spoken = recording("asr_example")
+    wide = soxr.resample(spoken.samples, SAMPLE_RATE, 44_100)
+    transcript = transcriber.transcribe(wide, sample_rate=44_100)
+    assert transcript.duration == pytest.approx(spoken.seconds, abs=0.01)
+    assert any(phrase in transcript.text for phrase in spoken.phrases)
+
+
+@engine
+def test_sentences_come_one_by_one_and_may_be_left_early(transcriber: Transcriber) -> None:
+    spoken = recording("two_cities")
+    first_two = list(islice(transcriber.sentences(spoken.path), 2))
+    whole = transcriber.transcribe(spoken.path)
+    assert tuple(first_two) == whole.sentences[:2]
+    assert tuple(transcriber.sentences(spoken.path)) == whole.sentences
+
+
+@engine
+def test_a_stream_takes_bytes_that_split_samples_and_shows_text_as_it_grows(transcriber: Transcriber) -> None:
+    spoken = recording("asr_example")
+    with transcriber.stream(language="zh") as stream:
+        for start in range(0, len(spoken.pcm), 6401):
+            stream.accept(spoken.pcm[start : start + 6401])
+        while not stream.text:
+            assert stream.wait(30)
+        assert stream.text == stream.confirmed + stream.guess
+        transcript = stream.finish()
+    assert any(phrase in transcript.text for phrase in spoken.phrases)
+    assert (stream.text, stream.confirmed, stream.guess) == (transcript.text, transcript.text, "")
+    assert stream.duration == transcript.duration == pytest.approx(spoken.seconds, abs=0.01)
+
+
+@engine
+def test_a_stream_of_another_rate_is_resampled(transcriber: Transcriber) -> None:
+    spoken = recording("asr_example")
+    wide = soxr.resample(spoken.samples, SAMPLE_RATE, 48_000)
+    with transcriber.stream(sample_rate=48_000) as stream:
+        for start in range(0, len(wide), 9600):
+            stream.accept(wide[start : start + 9600])
+        transcript = stream.finish()
+    assert transcript.duration == pytest.approx(spoken.seconds, abs=0.01)
+    assert any(phrase in transcript.text for phrase in spoken.phrases)
+
+
+@engine
+def test_a_stream_that_ended_says_so(transcriber: Transcriber) -> None:
+    with transcriber.stream() as stream:
+        stream.accept(b"\0\0" * 16)
+    with pytest.raises(LingtingError, match="this stream has ended"):
+        stream.accept(b"\0\0")
+    with pytest.raises(LingtingError, match="this stream has ended"):
+        stream.finish()
+
+
+@engine
+def test_bad_audio_is_an_error_and_the_next_call_works(transcriber: Transcriber, tmp_path: Path) -> None:
+    (tmp_path / "empty.wav").touch()
+    with pytest.raises(EmptyAudio):
+        transcriber.transcribe(tmp_path / "empty.wav")
+    with pytest.raises(UndecodableAudio):
+        transcriber.transcribe(b"this is no audio at all")
+    with pytest.raises(FileNotFoundError):
+        transcriber.transcribe(tmp_path / "missing.wav")
+    with pytest.raises(ValueError, match="one channel"):
+        transcriber.transcribe(np.zeros((10, 2), np.float32))
+    with pytest.raises(ValueError, match="float32 or int16"):
+        transcriber.transcribe(np.zeros(10, np.int64))  # type: ignore[arg-type]
+    assert transcriber.transcribe(np.zeros(SAMPLE_RATE, np.float32)).text == ""
+
+
+@engine
+def test_a_closed_transcriber_says_so(model_dir: Path) -> None:
+    made = Transcriber(data_dir=model_dir.parents[1], threads=1)
+    stream = made.stream()
+    made.close()
+    made.close()
+    with pytest.raises(LingtingError, match="closed"):
+        made.transcribe(np.zeros(100, np.float32))
+    stream.abort()
