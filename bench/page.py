@@ -114,9 +114,10 @@ def _timing(what: str, title: str, *, scale: float = 1, unit: str = "s") -> Call
         for rank, marker in (("p50", "o"), ("p95", "s"), ("max", "^")):
             points = [(run["streams"], run[what][rank]) for run in report["streams"] if run[what][rank] is not None]
             axes.plot([x for x, _ in points], [y * scale for _, y in points], marker=marker, label=rank)
+        axes.set_xticks([run["streams"] for run in report["streams"]])
         axes.set_xlabel("streams")
         axes.set_ylabel(unit)
-        axes.set_ylim(bottom=0)
+        _from_zero(axes)
         axes.set_title(title)
         axes.legend(frameon=False, fontsize=8)
         return f"{title} by the number of streams; lower is better."
@@ -127,13 +128,14 @@ def _timing(what: str, title: str, *, scale: float = 1, unit: str = "s") -> Call
 def _use(axes: Axes, report: dict[str, Any]) -> str:
     numbers = [run["streams"] for run in report["streams"]]
     axes.plot(numbers, [run["peak_memory_mb"] for run in report["streams"]], marker="o", color="#0f766e")
+    axes.set_xticks(numbers)
     axes.set_xlabel("streams")
     axes.set_ylabel("peak memory, MB", color="#0f766e")
-    axes.set_ylim(bottom=0)
+    _from_zero(axes)
     right = axes.twinx()
     right.plot(numbers, [run["cpu_per_second"] for run in report["streams"]], marker="s", color="#c2410c")
     right.set_ylabel("CPU seconds per second", color="#c2410c")
-    right.set_ylim(bottom=0)
+    _from_zero(right)
     axes.set_title("Memory and CPU of the server")
     return "Resident memory and CPU of the server's processes together."
 
@@ -143,7 +145,7 @@ def _flicker(axes: Axes, report: dict[str, Any]) -> str:
     axes.bar(names, [run["replaced_per_unit"] for run in report["streams"]], 0.5, color=_COLOURS[OURS])
     axes.set_xlabel("streams")
     axes.set_title("Guessed characters replaced per final character")
-    return "Confirmed characters never change; this counts those that were shown as a guess."
+    return "Characters that were shown as a guess and that the next reply changed; lower is better."
 
 
 def _soak(axes: Axes, report: dict[str, Any]) -> str:
@@ -151,9 +153,13 @@ def _soak(axes: Axes, report: dict[str, Any]) -> str:
     axes.plot([at / 60 for at, _ in memory], [megabytes for _, megabytes in memory], color="#0f766e")
     axes.set_xlabel("minutes")
     axes.set_ylabel("memory, MB")
-    axes.set_ylim(bottom=0)
+    _from_zero(axes)
     axes.set_title(f"Memory while {report['soak']['streams']} streams go on")
     return "Resident memory of the server's processes together."
+
+
+def _from_zero(axes: Axes) -> None:
+    axes.set_ylim(0, max(1e-6, axes.get_ylim()[1] * 1.05))
 
 
 def _has(section: str) -> Callable[[dict[str, Any]], bool]:

@@ -1,0 +1,150 @@
+"""A whole run of the benchmark on next to nothing: its report has what the documentation names."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import targets
+from bench.__main__ import main
+from bench.page import render
+from tests.recordings import recording
+
+ROOT = Path(__file__).resolve().parents[2]
+RANKS = {"count", "p50", "p95", "max"}
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Path:
+    source = recording("asr_example")
+    speech = tmp_path_factory.mktemp("speech")
+    (speech / "zh").mkdir()
+    (speech / "zh" / "one.wav").write_bytes(source.path.read_bytes())
+    row = f"zh/one.wav\tzh\t{source.seconds}\t{source.reference}"
+    (speech / "manifest.tsv").write_text(f"path\tlanguage\tseconds\treference\n{row}\n", encoding="utf-8")
+    folder = tmp_path_factory.mktemp("report")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LINGTING_SPEECH_DIR", str(speech))
+        only = "errors,compute,callers,streams,silence,access"
+        done = bench(
+            "--quick", "--only", only, "--sets", "zh", "--streams", "1", "--seconds", "1", "--out", str(folder)
+        )
+    assert done.returncode == 0, done.stderr
+    (folder / "printed.txt").write_text(done.stdout, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(folder: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    return loaded
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+def test_the_report_has_every_section_that_was_asked_for(report: dict[str, Any]) -> None:
+    sections = {"oneshot", "compute_ratio", "callers", "confirmed", "streams", "silence", "access", "targets"}
+    assert sections <= report.keys()
+    assert report["clips"] == {"zh": {"clips": 1, "seconds": pytest.approx(4.2, abs=0.1)}}
+    assert report["oneshot"]["zh"].keys() == {"lingting", "default", "greedy"}
+    assert report["compute_ratio"]["default"].keys() == {"cpu", "wall"}
+    assert report["callers"]["throughput_ratio"].keys() == {"default", "greedy"}
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+def test_streams_that_were_played_gave_the_figures_of_streams(report: dict[str, Any]) -> None:
+    (run,) = report["streams"]
+    assert run["streams"] == 1
+    assert run["played"] >= 1
+    assert run["failures"] == []
+    for figure in ("first_text_s", "reply_s", "final_s", "lag_s"):
+        assert run[figure].keys() == RANKS
+        assert run[figure]["count"] >= 1
+    assert run["reference_units"] % 13 == 0
+    assert run["peak_memory_mb"] > 50
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+def test_what_must_never_happen_did_not(report: dict[str, Any]) -> None:
+    assert report["confirmed"]["characters"] > 0
+    assert report["confirmed"]["changed"] == 0
+    assert report["silence"]["characters"] == 0
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+def test_the_page_shows_plots_and_targets_and_needs_no_network(folder: Path, report: dict[str, Any]) -> None:
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == page.count("<figcaption>") >= 8
+    for target in report["targets"]:
+        assert target["reach"] in page
+    assert not re.search(r'(?:src|href)="https?:|@import|url\(http|<script|<link', page)
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+def test_the_ids_of_the_plots_of_a_page_differ(folder: Path) -> None:
+    ids = re.findall(r' id="([^"]+)"', (folder / "report.html").read_text(encoding="utf-8"))
+    assert len(ids) == len(set(ids)) > 0
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+def test_the_terminal_shows_every_target_as_reached_or_not(folder: Path, report: dict[str, Any]) -> None:
+    printed = (folder / "printed.txt").read_text(encoding="utf-8")
+    assert printed.count("reached") - printed.count("not reached") == sum(each["reached"] for each in report["targets"])
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+def test_every_field_of_the_report_is_documented(report: dict[str, Any]) -> None:
+    documented = set(re.findall(r"`([a-z0-9_]+)`", (ROOT / "docs" / "benchmark.md").read_text(encoding="utf-8")))
+    assert report.keys() - documented == set()
+    assert report["streams"][0].keys() - documented == set()
+
+
+def test_a_target_is_reached_at_its_number_and_missed_beyond_it() -> None:
+    def throughput(ratio: float) -> list[dict[str, Any]]:
+        return targets.judge({"callers": {"callers": 8, "throughput_ratio": {"default": ratio}}})
+
+    assert [each["reached"] for each in (*throughput(3.5), *throughput(3.49))] == [True, False]
+
+
+def test_a_report_of_one_section_has_a_page_too() -> None:
+    report = {
+        "made": "2026-01-01T00:00:00+00:00", "model": "whisper-base", "took_seconds": 1.0,
+        "versions": {"lingting": "0", "faster-whisper": "0"},
+        "machine": {"cores": 2, "architecture": "x86_64", "python": "3.11"},
+        "callers": {"callers": 8, "throughput_ratio": {"default": 4.0}},
+    }  # fmt: skip
+    report["targets"] = targets.judge(report)
+    page = render(report)
+    assert page.count("<svg") == 1
+    assert "at least 3.5" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["--only", "speed"], "unknown: speed"), (["--streams", "0"], "whole numbers"), (["--sets", "fr"], "unknown: fr")],
+)
+def test_what_cannot_be_measured_is_refused_in_words(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
