@@ -24,6 +24,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         flash_requests_per_second=100_000,
         transcription_requests_per_second=100_000,
         request_timeout_seconds=2.0,
+        drain_seconds=1.0,
     ) as running:
         yield running
 
