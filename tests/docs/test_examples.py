@@ -1,0 +1,140 @@
+"""The samples under examples/ and the commands of the documents, run against a real server."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lingting import samples
+from tests.clients.test_node_sdk import program  # noqa: F401  (a fixture)
+from tests.conftest import LiveServer
+from tests.requirements import require_program
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+EXAMPLES = ROOT / "examples"
+SHOWN_URL = "http://127.0.0.1:8300"
+
+_BLOCK = re.compile(r"^<!-- run(?:: (?P<expected>.+?))? -->\n+```(?P<language>\w+)\n(?P<code>.*?)^```$", re.M | re.S)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of a page that is marked with `<!-- run -->`, or with `<!-- run: TEXT -->` where TEXT is printed."""
+
+    language: str
+    code: str
+    expected: str
+
+
+def blocks(page: Path) -> list[Block]:
+    """The marked blocks of a page, in order."""
+    text = page.read_text(encoding="utf-8")
+    return [Block(found["language"], found["code"], found["expected"] or "") for found in _BLOCK.finditer(text)]
+
+
+def english_pages() -> list[Path]:
+    """The pages with marked blocks, without the Chinese ones, which show the same blocks."""
+    return [page for page in sorted(DOCS.rglob("*.md")) if "zh" not in page.parts and blocks(page)]
+
+
+def environment(server: LiveServer) -> dict[str, str]:
+    """What the pages tell their reader to set."""
+    given = {"URL": server.url, "KEY": server.key, "APP_ID": server.app_id, "APP_SECRET": server.app_secret}
+    tools = Path(sys.executable).parent
+    return {**os.environ, **given, "LINGTING_DATA_DIR": str(server.data_dir), "PATH": f"{tools}:{os.environ['PATH']}"}
+
+
+def words(text: str) -> str:
+    """Text without punctuation and spaces."""
+    return re.sub(r"[\W_]", "", text)
+
+
+def run(server: LiveServer, *command: str | Path, cwd: Path | None = None) -> str:
+    """What a program prints that is to succeed."""
+    done = subprocess.run(
+        command, env=environment(server), cwd=cwd, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("page", english_pages(), ids=lambda page: str(page.relative_to(DOCS)))
+def test_the_commands_of_a_page_work_as_printed(page: Path, live_server: LiveServer, tmp_path: Path) -> None:
+    require_program("curl")
+    (tmp_path / "data").symlink_to(live_server.data_dir)
+    marked = blocks(page)
+    for number, block in enumerate(marked):
+        if block.language == "python":
+            (tmp_path / f"{number}.py").write_text(block.code.replace(SHOWN_URL, live_server.url), encoding="utf-8")
+    code = [
+        block.code if block.language == "sh" else f"python {number}.py\n" for number, block in enumerate(marked)
+    ]
+    script = "set -eu\n" + "".join(f"{part}\necho\necho '=== {n}'\n" for n, part in enumerate(code))
+    (tmp_path / "page.sh").write_text(script.replace(SHOWN_URL, live_server.url), encoding="utf-8")
+    printed = re.split(r"^=== \d+$", run(live_server, "sh", "page.sh", cwd=tmp_path), flags=re.M)
+    for block, output in zip(marked, printed, strict=False):
+        assert words(block.expected) in words(output), f"{block.code}\nprinted\n{output}"
+
+
+@pytest.mark.parametrize("page", english_pages(), ids=lambda page: str(page.relative_to(DOCS)))
+def test_the_chinese_page_shows_the_same_commands(page: Path) -> None:
+    chinese = DOCS / "zh" / page.relative_to(DOCS)
+    if not chinese.exists():
+        assert "contributor" in page.parts, f"{chinese} is missing"
+        return
+
+    def plain(block: Block) -> tuple[str, str]:
+        return re.sub(r"(^|\s)# .*", "", block.code), block.expected
+
+    assert [plain(block) for block in blocks(page)] == [plain(block) for block in blocks(chinese)]
+
+
+def sample(server: LiveServer, name: str) -> Path:
+    return server.data_dir / "sample" / name
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("name", ["file_recognize", "stream_recognize", "flash", "transcribe_openai"])
+def test_a_python_sample_prints_what_is_said(name: str, live_server: LiveServer) -> None:
+    audio = sample(live_server, "sample.pcm" if name.endswith("recognize") else "sample.wav")
+    assert samples.TEXT in words(run(live_server, sys.executable, EXAMPLES / "python" / f"{name}.py", audio))
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("name", ["file_recognize", "stream_recognize", "flash", "transcribe_openai"])
+def test_a_curl_sample_prints_what_is_said(name: str, live_server: LiveServer) -> None:
+    require_program("curl")
+    audio = sample(live_server, "sample.pcm" if name.endswith("recognize") else "sample.wav")
+    assert samples.TEXT in words(run(live_server, "sh", EXAMPLES / "curl" / f"{name}.sh", audio))
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("name", ["file_recognize", "stream_recognize", "flash"])
+def test_a_node_sample_prints_what_is_said(
+    name: str,
+    live_server: LiveServer,
+    program: Path,  # noqa: F811
+) -> None:
+    shutil.copy(EXAMPLES / "node" / f"{name}.mjs", program.parent)
+    audio = sample(live_server, "sample.pcm" if name.endswith("recognize") else "sample.wav")
+    assert samples.TEXT in words(run(live_server, "node", program.parent / f"{name}.mjs", audio))
+
+
+@pytest.mark.engine
+def test_a_refusal_is_one_line_and_a_failure(live_server: LiveServer, tmp_path: Path) -> None:
+    (tmp_path / "odd.pcm").write_bytes(b"a")
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "python" / "file_recognize.py", tmp_path / "odd.pcm"],
+        env=environment(live_server), capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "1040101 invalid param: speech.speech: 1 bytes are not whole 16-bit samples" in done.stderr
