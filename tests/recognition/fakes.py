@@ -29,8 +29,9 @@ class FakeEngine:
     """
 
     name = "fake"
-    windows = (12, 16, 20, 30)
-    guess_windows = (6, *windows)
+    windows = (20, 25, 30)
+    fast_windows = (12, *windows)
+    guess_windows = (6, *fast_windows)
 
     def __init__(self, answer: Answer | None = None) -> None:
         self._answer = answer or (lambda request: says(str(loudness(request))))

@@ -29,6 +29,8 @@ def job(level: int, kind: Kind = Kind.FILE, seconds: float = 1.0, **options: obj
 
 def hold(engine: FakeEngine, batcher: Batcher) -> None:
     """Keep the only worker busy with a job of level 999, so that what is submitted next must queue."""
+    while engine.entered.acquire(blocking=False):
+        pass
     engine.gate.clear()
     batcher.submit(job(999))
     assert engine.entered.acquire(timeout=30)
@@ -96,7 +98,7 @@ def test_a_cancelled_job_is_not_encoded(engine: FakeEngine, batcher: Batcher) ->
 
 def test_what_waits_together_is_decoded_together_by_equal_window(engine: FakeEngine, batcher: Batcher) -> None:
     hold(engine, batcher)
-    futures = [batcher.submit(job(level)) for level in (1, 2, 3)] + [batcher.submit(job(4, seconds=14.0))]
+    futures = [batcher.submit(job(level)) for level in (1, 2, 3)] + [batcher.submit(job(4, seconds=24.0))]
     engine.gate.set()
     for future in futures:
         future.result(30)
@@ -104,7 +106,7 @@ def test_what_waits_together_is_decoded_together_by_equal_window(engine: FakeEng
     assert max(len(batch) for batch in engine.batches) >= 3
 
 
-@pytest.mark.parametrize(("seconds", "window"), [(0.1, 12), (11.5, 12), (11.9, 16), (15.9, 20), (19.7, 30), (30.0, 30)])
+@pytest.mark.parametrize(("seconds", "window"), [(0.1, 20), (19.6, 20), (19.7, 25), (24.9, 30), (30.0, 30)])
 def test_the_window_leaves_silence_behind_the_speech(
     engine: FakeEngine, batcher: Batcher, seconds: float, window: int
 ) -> None:
@@ -112,8 +114,19 @@ def test_the_window_leaves_silence_behind_the_speech(
     assert engine.encoded == [(1, window)]
 
 
+def test_live_finals_make_do_with_shorter_windows_when_much_waits(engine: FakeEngine, batcher: Batcher) -> None:
+    batcher.submit(job(1, Kind.FINAL)).result(30)
+    hold(engine, batcher)
+    futures = [batcher.submit(job(level, Kind.FINAL)) for level in (2, 3, 4, 5)]
+    engine.gate.set()
+    for future in futures:
+        future.result(30)
+    assert engine.encoded[0] == (1, 20)
+    assert engine.encoded[2] == (2, 12)
+
+
 def _loops_in_short_windows(request: DecodeRequest) -> Decoded:
-    if request.encoded.window < 20:
+    if request.encoded.window < 30:
         return says("如同向我招手，" * 12)
     return says("如同向我招手")
 
@@ -124,7 +137,7 @@ def test_a_loop_is_tried_again_in_the_next_window() -> None:
     recognised = batcher.submit(job(5)).result(30)
     batcher.close()
     assert recognised is not None and recognised.text == "如同向我招手"
-    assert [window for _, window in engine.encoded] == [12, 16, 20]
+    assert [window for _, window in engine.encoded] == [20, 25, 30]
 
 
 def test_a_loop_that_no_window_ends_is_cut_to_its_first_round() -> None:

@@ -1,6 +1,6 @@
 """Speech cut into segments for an engine: at pauses where there are any, in the quietest place where there are none.
 
-The encoder's cost grows with its window (12, 16, 20 or 30 s) faster than in proportion, so the cuts are chosen by
+The encoder's cost grows with its window (20 or 30 s) faster than in proportion, so the cuts are chosen by
 dynamic programming: the cheapest windows, with a price on every cut that is not in a real pause.
 """
 
@@ -17,7 +17,7 @@ from lingting.audio.gate import GateConfig, Span
 from lingting.audio.voice import FRAME, Probabilities
 from lingting.recognition.types import SAMPLE_RATE, Samples, Seconds
 
-WINDOW_COST: dict[Seconds, float] = {11.6: 0.12, 15.6: 0.20, 19.6: 0.30, 29.6: 0.70}
+WINDOW_COST: dict[Seconds, float] = {19.6: 0.30, 29.6: 0.70}
 """Seconds of compute to encode so many seconds of speech in the next window, measured on two cores."""
 
 _HOP = 160

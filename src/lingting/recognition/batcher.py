@@ -244,14 +244,19 @@ class Batcher:
             _resolve(job, None)
             return
         seconds = len(job.samples) / SAMPLE_RATE
-        windows = self.engine.guess_windows if job.kind is Kind.PARTIAL else self.engine.windows
         if not job.window:
+            windows = self._windows(job.kind)
             job.window = next((window for window in windows if window >= seconds + SPARE), windows[-1])
         began = time.monotonic()
         job.encoded = self.engine.encode(job.samples, job.window)
         self._cost.encoded(time.monotonic() - began)
         with self._wake:
             self._encoded.append(job)
+
+    def _windows(self, kind: Kind) -> tuple[int, ...]:
+        if kind is Kind.PARTIAL:
+            return self.engine.guess_windows
+        return self.engine.fast_windows if kind is Kind.FINAL and self.busy else self.engine.windows
 
     def _decode(self, batch: list[Job]) -> None:
         batch = [job for job in batch if not job.future.cancelled()]

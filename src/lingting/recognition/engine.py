@@ -95,12 +95,17 @@ class Engine(Protocol):
 
     @property
     def windows(self) -> tuple[int, ...]:
-        """Seconds of audio the encoder may be given for text that stays, ascending."""
+        """Seconds of audio the encoder may be given for its best text, ascending."""
+        ...
+
+    @property
+    def fast_windows(self) -> tuple[int, ...]:
+        """The same for text that is a little worse and cheaper, which is what live streams get when much waits."""
         ...
 
     @property
     def guess_windows(self) -> tuple[int, ...]:
-        """Seconds of audio the encoder may be given for a guess, ascending; shorter ones are cheaper."""
+        """The same for guesses at unfinished speech; cheaper still."""
         ...
 
     def encode(self, samples: Samples, window: int) -> Encoded:
