@@ -32,5 +32,7 @@ request = FileRecognizeSpeechRequest.builder().request_body(body).build()
 
 response = client.speech_to_text.v1.speech.file_recognize(request)
 if not response.success():
-    sys.exit(f"{response.code} {response.msg}: {(response.error or {}).get('message')} (log id {response.get_log_id()})")
+    sys.exit(
+        f"{response.code} {response.msg}: {(response.error or {}).get('message')} (log id {response.get_log_id()})"
+    )
 print(response.data.recognition_text)

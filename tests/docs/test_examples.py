@@ -75,9 +75,7 @@ def test_the_commands_of_a_page_work_as_printed(page: Path, live_server: LiveSer
     for number, block in enumerate(marked):
         if block.language == "python":
             (tmp_path / f"{number}.py").write_text(block.code.replace(SHOWN_URL, live_server.url), encoding="utf-8")
-    code = [
-        block.code if block.language == "sh" else f"python {number}.py\n" for number, block in enumerate(marked)
-    ]
+    code = [block.code if block.language == "sh" else f"python {number}.py\n" for number, block in enumerate(marked)]
     script = "set -eu\n" + "".join(f"{part}\necho\necho '=== {n}'\n" for n, part in enumerate(code))
     (tmp_path / "page.sh").write_text(script.replace(SHOWN_URL, live_server.url), encoding="utf-8")
     printed = re.split(r"^=== \d+$", run(live_server, "sh", "page.sh", cwd=tmp_path), flags=re.M)
