@@ -13,8 +13,10 @@ log = logging.getLogger("lingting.access_log")
 
 
 def access_line(scope: Scope, exchange: Exchange, seconds: float) -> None:
-    """One line about an answered request."""
-    if not log.isEnabledFor(logging.INFO):
+    """One line about an answered request; the packets of a stream that went well only show at level debug."""
+    routine = exchange.interface == "stream_recognize" and exchange.status == 200 and exchange.code == 0
+    level = logging.DEBUG if routine else logging.INFO
+    if not log.isEnabledFor(level):
         return
     principal = exchange.principal
     client = scope.get("client")
@@ -29,4 +31,4 @@ def access_line(scope: Scope, exchange: Exchange, seconds: float) -> None:
         "audio_seconds": round(exchange.audio_seconds, 3),
         "client": client[0] if client else "",
     }
-    log.info("request", extra={FIELDS: fields})
+    log.log(level, "request", extra={FIELDS: fields})

@@ -42,12 +42,14 @@ class LiveConfig:
         endpoint: when an utterance ends.
         first: audio of an utterance, padding included, before the first guess at it.
         step: new audio before the next guess.
+        growth: the same as a part of the utterance, whose decode costs more the longer it is.
         sure: from this much audio on the language of a guess is kept for the utterance.
     """
 
     endpoint: EndpointConfig = field(default_factory=EndpointConfig)
     first: Seconds = 0.7
     step: Seconds = 0.4
+    growth: float = 0.06
     sure: Seconds = 2.5
 
 
@@ -249,7 +251,9 @@ class LiveSession:
         if utterance.final is not None and not utterance.final.done():
             return
         new = endpointer.audio.end - max(utterance.heard, utterance.start)
-        if new < (self._config.step if utterance.heard else self._config.first) * SAMPLE_RATE:
+        length = endpointer.audio.end - utterance.start
+        step = max(self._config.step * SAMPLE_RATE, self._config.growth * length)
+        if new < (step if utterance.heard else self._config.first * SAMPLE_RATE):
             return
 
         def newest() -> Samples | None:
