@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from lingting.api import door, feishu_auth, feishu_errors, feishu_speech, flash, health, openai, openapi
+from lingting.api import console, door, feishu_auth, feishu_errors, feishu_speech, flash, health, openai, openapi
 from lingting.api import exchange as exchanges
 from lingting.api.access_log import access_line
 from lingting.api.body import clear_spool
@@ -24,6 +24,7 @@ from lingting.api.exchange import Exchange
 from lingting.api.headers import Gateway
 from lingting.api.render import flash_error, gateway_error, is_open_api, is_openai, openai_error
 from lingting.operations.metrics import Metrics
+from lingting.operations.recent import Recent
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +32,12 @@ log = logging.getLogger(__name__)
 def create_app(service: Backend) -> Starlette:
     """The application over a service; the caller starts and stops the service.
 
-    Its routes: the three speech interfaces, the token endpoints, `/openapi.json`, and what watches the server.
+    Its routes: the speech interfaces, the token endpoints, `/openapi.json`, what watches the server, and the page.
     """
     spool = service.settings.data_dir / "spool"
     clear_spool(spool)
     metrics = Metrics(live_streams=lambda: service.streams.live)
+    recent = Recent()
     if isinstance(service, Queued):
         queue: Queued = service
         metrics.gauge("lingting_queued_jobs", "Jobs that wait for the engine.", lambda: queue.queued)
@@ -43,6 +45,7 @@ def create_app(service: Backend) -> Starlette:
 
     def observe(scope: Scope, exchange: Exchange, seconds: float) -> None:
         metrics.observe(exchange.interface, exchange.code, seconds, exchange.audio_seconds)
+        recent.observe(exchange.interface, seconds, failed=exchange.code != 0 or exchange.status >= 400)
         access_line(scope, exchange, seconds)
         door.record(service, exchange)
 
@@ -61,6 +64,7 @@ def create_app(service: Backend) -> Starlette:
     )
     app.router.redirect_slashes = False
     door.attach(app, service, metrics, spool, disk)
+    app.state.recent = recent
     return app
 
 
@@ -82,6 +86,10 @@ def _routes() -> list[Route]:
         openai.MODELS_PATH: openai.models,
         openai.MODEL_PATH: openai.model,
         openapi.OPENAPI_PATH: openapi.openapi_json,
+        console.PAGE_PATH: console.page,
+        console.SESSION_PATH: console.session,
+        console.STATUS_PATH: console.status,
+        console.FILE_PATH: console.file,
     }
     return [Route(path, endpoint, methods=["POST"]) for path, endpoint in posts.items()] + [
         Route(path, endpoint, methods=["GET"]) for path, endpoint in gets.items()

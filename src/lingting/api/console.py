@@ -1,0 +1,157 @@
+"""The page at `/`: its files, and what it asks the server besides the interfaces that everybody uses."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.resources
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lingting import __version__
+from lingting.access.principal import OPERATOR, Principal
+from lingting.api import door, flash
+from lingting.api import exchange as exchanges
+from lingting.api.render import JSON, flash_error
+from lingting.errors import LingtingError
+from lingting.operations.recent import WINDOW_SECONDS, Recent
+
+PAGE_PATH = "/"
+FILE_PATH = "/console/{name}"
+SESSION_PATH = "/console/session"
+STATUS_PATH = "/console/status"
+
+_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
+    "Cache-Control": "no-cache",
+}
+
+
+async def page(request: Request) -> Response:
+    """The page itself; what it shows comes only with a key."""
+    return _file(request, "index.html")
+
+
+async def file(request: Request) -> Response:
+    """A style sheet, a script or the icon of the page."""
+    return _file(request, request.path_params["name"])
+
+
+async def session(request: Request) -> Response:
+    """Whose key this is, what it may do, and the limits that the page must know."""
+    _, answer = await _admitted(request)
+    return answer
+
+
+async def status(request: Request) -> Response:
+    """The state of the server, for keys with the scope `operator`."""
+    principal, answer = await _admitted(request)
+    if principal is None:
+        return answer
+    try:
+        principal.require(OPERATOR)
+    except LingtingError as error:
+        return flash.answer(request.scope, error)
+    service = door.service_of(request)
+    recent: Recent = request.app.state.recent
+    today = datetime.now(UTC).date()
+    usage = service.access.usage
+    return JSON(
+        {
+            "version": __version__,
+            "model": service.settings.model,
+            "state": "draining" if service.streams.draining else "ready" if service.ready else "loading",
+            "uptime_seconds": recent.uptime_seconds,
+            "streams": [
+                {
+                    "tenant": state.owner.tenant_name,
+                    "credential": state.owner.credential_id,
+                    "stream_id": state.stream_id,
+                    "audio_seconds": state.audio_seconds,
+                    "age_seconds": state.age_seconds,
+                    "idle_seconds": state.idle_seconds,
+                    "ending": state.ending,
+                }
+                for state in service.streams.overview()
+            ],
+            "queue": (
+                {"jobs": service.queued, "predicted_wait_seconds": service.predicted_wait}
+                if isinstance(service, door.Queued)
+                else None
+            ),
+            "window_seconds": WINDOW_SECONDS,
+            "latency": [asdict(answers) for answers in recent.summary() if answers.interface != "console"],
+            "usage": {
+                "today": await usage.summary(today, today, ["tenant"]),
+                "month": await usage.summary(today.replace(day=1), today, ["tenant"]),
+            },
+        }
+    )
+
+
+async def _admitted(request: Request) -> tuple[Principal | None, Response]:
+    """Who sent the key, and the answer of `session`; or nobody, and the refusal."""
+    exchanges.of(request.scope).interface = "console"
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not key.strip():
+        headers = {"WWW-Authenticate": "Bearer"}
+        return None, flash_error(request.scope, 401, "sign in with an API key", headers=headers)
+    try:
+        principal = await door.authenticate(request, key.strip())
+    except LingtingError as error:
+        return None, flash.answer(request.scope, error)
+    settings = door.service_of(request).settings
+    return principal, JSON(
+        {
+            "tenant": principal.tenant_name,
+            "owner": principal.owner,
+            "scopes": sorted(principal.scopes),
+            "model": settings.model,
+            "version": __version__,
+            "limits": {
+                "stream_max_seconds": settings.stream_max_seconds,
+                "flash_max_bytes": settings.flash_max_bytes,
+                "flash_max_seconds": settings.flash_max_seconds,
+            },
+        }
+    )
+
+
+def _file(request: Request, name: str) -> Response:
+    exchanges.of(request.scope).interface = "console"
+    found = _files().get(name)
+    if found is None:
+        return flash_error(request.scope, 404, "the page has no such file")
+    content, media_type, etag = found
+    headers = {**_HEADERS, "ETag": etag}
+    if etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type=media_type, headers=headers)
+
+
+@functools.cache
+def _files() -> Mapping[str, tuple[bytes, str, str]]:
+    """Content, type and entity tag of every file of the page; read once."""
+    files = {}
+    for entry in importlib.resources.files("lingting.console").iterdir():
+        media_type = _TYPES.get(entry.name.rpartition(".")[2])
+        if media_type is not None:
+            content = entry.read_bytes()
+            files[entry.name] = content, media_type, f'"{hashlib.sha256(content).hexdigest()[:20]}"'
+    return files

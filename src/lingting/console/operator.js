@@ -1,0 +1,140 @@
+// The view of the operator: what the server does now, read again every two seconds while it is looked at.
+
+import { get } from "./server.js";
+import { clock, complain, duration, latency, onLanguage, say, words } from "./words.js";
+
+const REFRESH_MS = 2000;
+const $ = (id) => document.getElementById(id);
+
+let session = null;
+let visible = false;
+let timer = 0;
+let round = 0;
+let last = null;
+let lastAt = null;
+
+export const operatorView = {
+  begin(given) {
+    session = given;
+  },
+  end() {
+    session = last = null;
+    round++;
+    clearTimeout(timer);
+    $("operator").hidden = true;
+    say($("operator-error"), "");
+  },
+  shown(now) {
+    visible = now;
+    again();
+  },
+};
+
+function again() {
+  clearTimeout(timer);
+  round++;
+  if (!visible || !session || document.hidden) return;
+  if (session.scopes.includes("operator")) refresh(round);
+  else say($("operator-error"), "operator_refused");
+}
+
+async function refresh(mine) {
+  let failure = null;
+  let status = null;
+  try {
+    status = await get("/console/status", session.key);
+  } catch (error) {
+    failure = error;
+  }
+  if (mine !== round) return;
+  if (status) {
+    last = status;
+    lastAt = new Date();
+    say($("operator-error"), "");
+    render();
+  } else if (failure.words === "key_refused") {
+    return window.dispatchEvent(new Event("key-ended"));
+  } else if (failure.words === "not_allowed") {
+    $("operator").hidden = true;
+    return say($("operator-error"), "operator_refused");
+  } else if (failure.passing && lastAt) {
+    say($("operator-error"), "operator_stale", { clock: lastAt.toLocaleTimeString() });
+  } else {
+    complain($("operator-error"), failure);
+  }
+  timer = setTimeout(() => refresh(mine), REFRESH_MS);
+}
+
+function render() {
+  if (!last) return;
+  $("operator").hidden = false;
+  say($("op-state"), `state_${last.state}`);
+  const uptime = { length: duration(last.uptime_seconds), model: last.model, version: last.version };
+  say($("op-uptime"), "uptime", uptime);
+  $("op-live").textContent = last.streams.length;
+  $("op-queued").textContent = last.queue ? last.queue.jobs : "–";
+  $("op-wait").textContent = last.queue ? latency(last.queue.predicted_wait_seconds) : "–";
+  table($("op-streams"), "none_live", ["tenant", "credential", "stream", "#audio", "#open_for", "#last_packet"],
+    last.streams.map((stream) => [
+      stream.tenant,
+      stream.credential,
+      stream.stream_id,
+      clock(stream.audio_seconds),
+      clock(stream.age_seconds),
+      stream.ending ? words("ending") : latency(stream.idle_seconds),
+    ]));
+  table($("op-latency"), "none_answered", ["interface", "#requests", "#errors", "#median", "#p95", "#longest"],
+    last.latency.map((each) => [
+      each.interface,
+      each.requests,
+      each.errors,
+      latency(each.median),
+      latency(each.p95),
+      latency(each.longest),
+    ]));
+  const today = new Map(last.usage.today.map((each) => [each.tenant, each]));
+  const names = ["requests", "errors", "audio"].flatMap((name) => [`#${name} today`, `#${name} month`]);
+  table($("op-usage"), "none_used", ["tenant", ...names],
+    last.usage.month.map((month) => {
+      const day = today.get(month.tenant) ?? { requests: 0, errors: 0, audio_seconds: 0 };
+      return [
+        month.tenant,
+        day.requests,
+        month.requests,
+        day.errors,
+        month.errors,
+        duration(day.audio_seconds),
+        duration(month.audio_seconds),
+      ];
+    }));
+}
+
+/** Fills a table; a column whose name begins with # holds numbers, a second word qualifies the first. */
+function table(element, empty, columns, rows) {
+  const head = document.createElement("thead");
+  const body = document.createElement("tbody");
+  const numbers = columns.map((name) => name.startsWith("#"));
+  const titles = columns.map((name) => name.replace("#", "").split(" ").map((word) => words(word)).join(" · "));
+  if (rows.length > 0) {
+    head.append(line("th", titles, numbers));
+    body.append(...rows.map((row) => line("td", row, numbers)));
+  } else {
+    body.append(line("td", [words(empty)], [false]));
+    body.firstElementChild.firstElementChild.className = "none";
+  }
+  element.replaceChildren(head, body);
+}
+
+function line(kind, values, numbers) {
+  const row = document.createElement("tr");
+  values.forEach((value, index) => {
+    const cell = document.createElement(kind);
+    cell.textContent = value;
+    if (numbers[index]) cell.className = "number";
+    row.append(cell);
+  });
+  return row;
+}
+
+onLanguage(render);
+document.addEventListener("visibilitychange", again);
