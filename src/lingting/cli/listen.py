@@ -1,0 +1,244 @@
+"""`lingting listen`: what a microphone hears, shown while it is said."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import typer
+
+from lingting.cli.transcribe import USAGE, Language
+from lingting.errors import LingtingError
+
+if TYPE_CHECKING:
+    from lingting.recognition.types import Samples
+
+app = typer.Typer(add_completion=False)
+
+PACKET_SECONDS = 0.2
+RATE = 16_000
+_REFRESH_SECONDS = 0.1
+
+HELP = """Show what a microphone hears, or a file as if it were spoken now, while it is said.
+
+Text that is sure is plain, a guess that may still change is dim. Ctrl-C ends it, and the whole text is printed. Where \
+the output is no terminal, each piece of text is printed once, when it is sure.
+
+A microphone needs the package sounddevice: pip install 'lingting[microphone]'.
+
+Exit codes: 0 ended, 1 it failed, 2 the command is wrong."""
+
+
+class Session(Protocol):
+    """Live recognition, here or on a server."""
+
+    @property
+    def confirmed(self) -> str: ...
+    @property
+    def guess(self) -> str: ...
+    def accept(self, pcm: bytes) -> None: ...
+    def finish(self) -> Any: ...
+    def abort(self) -> None: ...
+
+
+@app.command(help=HELP)
+def listen(
+    *,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="Hear this recording, as fast as it was spoken.")
+    ] = None,
+    device: Annotated[str | None, typer.Option("--device", "-d", help="Name or number of the microphone.")] = None,
+    language: Annotated[
+        Language, typer.Option("--language", "-l", help="What is spoken (not with --server).")
+    ] = Language.AUTO,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Name of the model (not with --server).")] = None,
+    server: Annotated[
+        str | None, typer.Option("--server", metavar="URL", help="Let a server do the work: http://host:8300.")
+    ] = None,
+    key: Annotated[str | None, typer.Option("--key", envvar="LINGTING_API_KEY", help="API key for the server.")] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Take any certificate of the server.")] = False,
+) -> None:
+    """See HELP."""
+    if server is not None and (model is not None or language is not Language.AUTO):
+        raise _usage("--language and --model work in this process only; a server has its own")
+    if file is not None and device is not None:
+        raise _usage("--file and --device exclude each other")
+    if file is not None and not file.is_file():
+        raise _usage(f"there is no file {file}")
+    microphone = None if file is not None else _microphone()
+    with _remote(server, key, insecure) if server else _local(model, language) as (session, decode):
+        packets = _of_file(decode(file)) if file is not None else _of_microphone(microphone, device)
+        text = _show(session, packets)
+    if sys.stdout.isatty():
+        sys.stdout.write(f"{text}\n" if text else "lingting: nothing was said\n")
+
+
+def _show(session: Session, packets: Iterator[bytes]) -> str:
+    """Feed the packets, show the text as it grows, and return the whole of it."""
+    screen = _Screen() if sys.stdout.isatty() else _Lines()
+    try:
+        with screen:
+            with contextlib.suppress(KeyboardInterrupt), contextlib.closing(packets):  # type: ignore[type-var]
+                for packet in packets:
+                    session.accept(packet)
+                    screen.show(session.confirmed, session.guess)
+            session.finish()
+            screen.show(session.confirmed, "")
+            return session.confirmed
+    except BaseException:
+        session.abort()
+        raise
+
+
+class _Screen:
+    """Text that is sure, plain, and a guess, dim; the last lines of it where it is longer than the terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console = Console(highlight=False)
+        self._live = Live(
+            "listening; Ctrl-C ends", console=self._console, auto_refresh=False, transient=True, screen=False
+        )
+        self._shown: tuple[str, str] | None = None
+
+    def __enter__(self) -> _Screen:
+        self._live.start(refresh=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def show(self, confirmed: str, guess: str) -> None:
+        if (confirmed, guess) == self._shown or not (confirmed or guess):
+            return
+        self._shown = confirmed, guess
+        self._live.update(last_lines(confirmed, guess, self._console.width, self._console.height - 1), refresh=True)
+
+
+class _Lines:
+    """Each piece of text once, when it is sure."""
+
+    def __init__(self) -> None:
+        self._printed = ""
+
+    def __enter__(self) -> _Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, confirmed: str, guess: str) -> None:
+        if len(confirmed) > len(self._printed):
+            sys.stdout.write(confirmed[len(self._printed) :].strip() + "\n")
+            sys.stdout.flush()
+            self._printed = confirmed
+
+
+def last_lines(confirmed: str, guess: str, width: int, height: int) -> Any:
+    """A rich text of what fits the terminal, the newest at the bottom, the guess dim."""
+    from rich.console import Console
+    from rich.text import Text
+
+    text = Text(confirmed)
+    text.append(guess, style="dim")
+    lines = text.wrap(Console(width=width), width)
+    return Text("\n").join(lines[-max(1, height) :])
+
+
+def _of_file(samples: Samples) -> Iterator[bytes]:
+    """Packets of a recording, each when it would have been spoken."""
+    import numpy as np
+
+    pcm = (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
+    size = int(PACKET_SECONDS * RATE) * 2
+    started = time.monotonic()
+    for number, start in enumerate(range(0, len(pcm), size)):
+        due = started + number * PACKET_SECONDS
+        time.sleep(max(0.0, due - time.monotonic()))
+        yield pcm[start : start + size]
+
+
+def _microphone() -> Any:
+    try:
+        import sounddevice
+    except ImportError:
+        raise LingtingError(
+            "a microphone needs the package sounddevice: pip install 'lingting[microphone]', or hear a recording with "
+            "--file"
+        ) from None
+    except OSError as error:
+        raise LingtingError(f"{error}; install it (Debian and Ubuntu: apt install libportaudio2)") from None
+    return sounddevice
+
+
+def _of_microphone(sounddevice: Any, device: str | None) -> Iterator[bytes]:
+    """Packets of a microphone, as they are spoken."""
+    chosen: int | str | None = int(device) if device and device.isdigit() else device
+    block = int(PACKET_SECONDS * RATE)
+    try:
+        with sounddevice.RawInputStream(
+            samplerate=RATE, channels=1, dtype="int16", blocksize=block, device=chosen
+        ) as stream:
+            while True:
+                data, _ = stream.read(block)
+                yield bytes(data)
+    except (ValueError, sounddevice.PortAudioError) as error:
+        raise LingtingError(
+            f"the microphone cannot be used ({error}); `python -m sounddevice` lists the devices for --device"
+        ) from None
+
+
+@contextlib.contextmanager
+def _local(model: str | None, language: Language) -> Iterator[tuple[Session, Callable[[Path], Samples]]]:
+    from lingting.transcriber import Transcriber
+
+    with (
+        Transcriber(model) as transcriber,
+        transcriber.stream(language=language.forced) as stream,
+    ):
+        yield stream, transcriber.samples
+
+
+@contextlib.contextmanager
+def _remote(url: str, key: str | None, insecure: bool) -> Iterator[tuple[Session, Callable[[Path], Samples]]]:
+    from lingting.cli.remote import Server, ServerError
+
+    try:
+        server = Server(url, key, insecure=insecure)
+    except ServerError as error:
+        raise _usage(str(error)) from None
+    yield server.stream(), _decoded
+
+
+def _decoded(path: Path) -> Samples:
+    import asyncio
+
+    from lingting.audio.decode import Decoder
+    from lingting.audio.formats import DECLARED
+    from lingting.transcriber import LONGEST_SECONDS
+
+    async def decode() -> Samples:
+        decoder = Decoder(1)
+        suffix = path.suffix.lower().lstrip(".")
+        try:
+            return await decoder.decode(
+                path,
+                format=suffix if suffix in DECLARED else "wav",
+                sample_rate=RATE,
+                max_seconds=LONGEST_SECONDS,
+            )
+        finally:
+            await decoder.close()
+
+    return asyncio.run(decode())
+
+
+def _usage(message: str) -> typer.Exit:
+    sys.stderr.write(f"lingting: {message}\n")
+    return typer.Exit(USAGE)
