@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     given = parser.parse_args(arguments)
     options = QUICK if given.quick else Options()
-    for name in ("sets", "sections", "clips", "streams", "seconds", "soak_minutes"):
+    for name in ("sets", "sections", "clips", "callers", "streams", "seconds", "soak_minutes"):
         if (value := getattr(given, name)) is not None:
             options = replace(options, **{name: value})
     if given.soak_minutes and given.sections is None:
@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sets", type=_some_of(ALL_SETS), help=f"of {','.join(ALL_SETS)}")
     parser.add_argument("--only", type=_some_of(SECTIONS), dest="sections", help=f"of {','.join(SECTIONS)}")
     parser.add_argument("--clips", type=int, help="how many recordings at most")
+    parser.add_argument("--callers", type=int, help="how many call at once where many do; 8 unless given")
     parser.add_argument("--streams", type=_numbers, help="numbers of streams, such as 1,5")
     parser.add_argument("--seconds", type=float, help="how long streams are begun at each number")
     parser.add_argument(

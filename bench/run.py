@@ -28,7 +28,6 @@ from lingting.text.scoring import normalise
 Report: TypeAlias = dict[str, Any]
 
 SECTIONS = ("errors", "compute", "callers", "streams", "beside", "silence", "access")
-CALLERS = 8
 _WATCHED_AT_ONCE = 8
 
 
@@ -41,10 +40,11 @@ class Options:
         sections: which of SECTIONS.
         clips: how many recordings at most; None takes all.
         peers: which ways of calling faster-whisper.
+        callers: how many call at once where many do.
         streams: the numbers of streams.
-        seconds: how long streams are begun at each number; one stream alone gets twice that.
+        seconds: how long streams are begun at each number, and with and without a long file; one stream alone in the
+            former gets twice that.
         nobody_seconds: length of each of the ten recordings without speech.
-        beside_seconds: how long a stream is played without and again with a long file beside it.
         soak_minutes: how long 20 streams are played to watch memory; 0 leaves it out.
     """
 
@@ -52,10 +52,10 @@ class Options:
     sections: tuple[str, ...] = SECTIONS
     clips: int | None = None
     peers: tuple[Peer, ...] = ("default", "default_vad", "greedy")
+    callers: int = 8
     streams: tuple[int, ...] = (1, 5, 10, 20, 30)
     seconds: float = 60.0
     nobody_seconds: float = 60.0
-    beside_seconds: float = 60.0
     soak_minutes: float = 0.0
 
 
@@ -147,13 +147,14 @@ def _compared(options: Options, chosen: Sequence[Clip], place: Place, bars: _Bar
             }
         if "callers" in options.sections:
             batch = [clip for clip in chosen if clip.seconds <= live.LONGEST_CLIP] or list(chosen)
-            batch = (batch * CALLERS)[: max(2 * CALLERS, min(len(batch), 6 * CALLERS))]
-            with bars.part(f"{CALLERS} callers", max(1, len(batch) // (2 * CALLERS))) as step:
+            callers = options.callers
+            batch = (batch * 2 * callers)[: max(2 * callers, min(len(batch), 6 * callers))]
+            with bars.part(f"{callers} callers", max(1, len(batch) // (2 * callers))) as step:
                 callers_peers: tuple[Peer, ...] = tuple(one for one in options.peers if one != "default_vad")
-                loads = oneshot.together(ours, peer, batch, callers=CALLERS, peers=callers_peers, step=step)
+                loads = oneshot.together(ours, peer, batch, callers=callers, peers=callers_peers, step=step)
             mine = loads[oneshot.OURS]
             report["callers"] = {
-                "callers": CALLERS,
+                "callers": callers,
                 "systems": {
                     name: {"audio_seconds": load.audio, "wall_seconds": load.wall, "cpu_seconds": load.cpu}
                     for name, load in loads.items()
@@ -246,9 +247,9 @@ def _beside(
     options: Options, chosen: Sequence[Clip], place: Place, items: Sequence[live.Item], step: Callable[[], None]
 ) -> Report:
     file = live.long_wave(chosen, 300, place.data_dir / "long.wav")
-    alone, _ = _one_run(place, items, 1, options.beside_seconds)
+    alone, _ = _one_run(place, items, 1, options.seconds)
     step()
-    beside, _ = _one_run(place, items, 1, options.beside_seconds, file)
+    beside, _ = _one_run(place, items, 1, options.seconds, file)
     step()
     return {
         "alone": alone,

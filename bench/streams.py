@@ -89,7 +89,11 @@ def play(
     server: Server, chosen: Sequence[Item], speakers: int, seconds: float, *, folder: Path, flash: Path | None = None
 ) -> tuple[list[Played], dict[str, Any], list[Use]]:
     """Play streams by `speakers` speakers at once for about `seconds`: the streams, the player's own report, and
-    what the server used meanwhile."""
+    what the server used meanwhile.
+
+    Raises:
+        RuntimeError: the player failed.
+    """
     files = []
     for number, item in enumerate(chosen):
         file = folder / f"{number}.pcm"
@@ -101,7 +105,8 @@ def play(
     (folder / "plan.json").write_text(json.dumps(asdict(plan)), encoding="utf-8")
     began = time.monotonic()
     command = [sys.executable, "-m", "bench.player", str(folder / "plan.json"), str(folder / "result.json")]
-    subprocess.run(command, cwd=ROOT, check=True)
+    if subprocess.run(command, cwd=ROOT, check=False).returncode:
+        raise RuntimeError("the player of the streams failed; its error stands above")
     report = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     played = [Played(**each) for each in report.pop("streams")]
     uses = [use for use in server.uses if began <= use.at]

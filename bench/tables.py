@@ -31,7 +31,8 @@ def show(report: dict[str, Any], console: Console) -> None:
         if section in report:
             console.print(builder(report[section]))
             console.print()
-    console.print(_targets(report["targets"]))
+    if report["targets"]:
+        console.print(_targets(report["targets"]))
     machine = report["machine"]
     console.print(
         f"{report['model']}, {machine['cores']} cores, {machine['architecture']}, Python {machine['python']}; "

@@ -37,10 +37,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Path:
     folder = tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LINGTING_SPEECH_DIR", str(speech))
+        small = ["--sets", "zh", "--callers", "2", "--streams", "1", "--seconds", "1"]
         only = "errors,compute,callers,streams,silence,access"
-        done = bench(
-            "--quick", "--only", only, "--sets", "zh", "--streams", "1", "--seconds", "1", "--out", str(folder)
-        )
+        done = bench("--quick", "--only", only, *small, "--out", str(folder))
     assert done.returncode == 0, done.stderr
     (folder / "printed.txt").write_text(done.stdout, encoding="utf-8")
     return folder
