@@ -8,6 +8,7 @@ from dataclasses import replace
 from lingting.recognition.types import Language, RawWord, Seconds, Sentence
 from lingting.text import numbers, punctuation, sentences, spacing
 from lingting.text import script as scripts
+from lingting.text.long_sentences import shorten
 from lingting.text.punctuation import DEFAULT_PAUSES, Pauses
 from lingting.text.script import Script
 from lingting.text.words import from_text, one_unit_each
@@ -38,6 +39,8 @@ def finish(
     """
     ready = _in_script(one_unit_each(words), script)
     ready = punctuation.restore(ready, language, pauses=pauses, speech=speech, final=final, is_word=is_word)
+    if language == "zh":
+        ready = shorten(ready)
     if convert_numbers:
         ready = numbers.convert(ready, language)
     return sentences.split(ready, language, max_sentence_silence, speech, duration)
