@@ -2,28 +2,57 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lingting.errors import ModelError
-from lingting.phonetics import Corrector, HotWordsError
+from lingting.phonetics import Corrector
+from lingting.phonetics.corrector import Tuning
+from lingting.phonetics.lexicon import Lexicon
+from lingting.phonetics.models import CompactModel, KenlmModel
 from lingting.recognition.types import Hypothesis
 
-
-@pytest.fixture(scope="module")
-def corrector() -> Corrector:
-    from lingting.phonetics.corrector import Tuning
-    from lingting.phonetics.lexicon import Lexicon
-    from lingting.phonetics.models import CompactModel
-
-    lexicon = Lexicon()
-    tuning = Tuning()
-    return Corrector(lexicon, CompactModel(lexicon, tuning.border), tuning)
+RIGHT = """今天天气很好
+我们明天开会讨论这个项目
+国家统计局的数据显示
+请把会议记录发给大家
+他在北京大学学习了四年
+这家餐厅的菜味道不错
+公司去年的销售额增长了两成
+医生建议他多休息少熬夜
+下午三点在会议室见面
+飞机因为大雾推迟了两个小时
+孩子们在公园里放风筝
+我觉得这个方案还可以改进
+警方正在调查事故的原因
+图书馆周末也对外开放
+他们家的空调坏了需要修理
+经济增长速度逐渐放缓
+这部电影讲述了一个感人的故事
+请问附近有没有地铁站
+新产品将在下个月发布
+她从小就喜欢画画和唱歌
+老师让学生们按时完成作业
+暴雨造成多条道路积水
+专家认为房价不会大幅下降
+我昨天晚上没有睡好
+手机的电池需要更换
+他们计划明年春天结婚
+这座城市有两千多年的历史
+请在合同的最后一页签字
+超市里的水果又便宜了
+科学家发现了一种新的材料""".splitlines()
 
 
 def guesses(*texts: str) -> list[Hypothesis]:
-    return [Hypothesis(text, -4.0 - index) for index, text in enumerate(texts)]
+    return [Hypothesis(text, -4.0 - index / 2) for index, text in enumerate(texts)]
 
 
 @pytest.mark.parametrize(
@@ -32,17 +61,20 @@ def guesses(*texts: str) -> list[Hypothesis]:
         ("甚至出现交易几乎停制的情况", "甚至出现交易几乎停滞的情况"),
         ("望子成龙望女成缝", "望子成龙望女成凤"),
         ("国家统计局的数剧显示", "国家统计局的数据显示"),
+        ("他讲话的时候含校九泉", "他讲话的时候含笑九泉"),
+        ("这位爵士月大师含校九泉", "这位爵士乐大师含笑九泉"),
     ],
 )
 def test_a_word_that_only_sounds_right_becomes_the_word(corrector: Corrector, heard: str, meant: str) -> None:
     assert corrector.correct(guesses(heard)).text == meant
 
 
-@pytest.mark.parametrize("text", ["今天天气很好", "我们明天开会讨论这个项目", "国家统计局的数据显示"])
-def test_a_sentence_that_is_right_stays_as_it_is(corrector: Corrector, text: str) -> None:
-    correction = corrector.correct(guesses(text))
-    assert correction.text == text
-    assert correction.changes == ()
+def test_at_most_one_right_character_in_two_hundred_is_changed(corrector: Corrector) -> None:
+    changed = sum(
+        sum(before != after for before, after in zip(text, corrector.correct(guesses(text)).text, strict=True))
+        for text in RIGHT
+    )
+    assert changed <= 0.005 * sum(map(len, RIGHT))
 
 
 def test_only_han_characters_are_touched_and_each_keeps_its_place(corrector: Corrector) -> None:
@@ -50,26 +82,128 @@ def test_only_han_characters_are_touched_and_each_keeps_its_place(corrector: Cor
     assert corrector.correct(guesses(text)).text == "OK，2024年 GDP 的数据显示 3.5%!"
 
 
+@given(st.text(st.sampled_from("的数剧显示我你行长重庆龘〇㐂𠮷，。 aZ9%é\n"), max_size=60))
+def test_any_text_keeps_its_length_and_all_that_is_not_han(corrector: Corrector, text: str) -> None:
+    corrected = corrector.correct(guesses(text)).text
+    assert len(corrected) == len(text)
+    assert re.sub("[一-鿿]", "汉", corrected) == re.sub("[一-鿿]", "汉", text)
+
+
 def test_what_was_changed_and_why_is_told(corrector: Corrector) -> None:
     correction = corrector.correct(guesses("GDP 的数剧显示"))
     (change,) = correction.changes
-    assert (correction.text[change.position :][: len(change.after)], len(change.before)) == (
-        change.after,
-        len(change.after),
+    assert (change.position, change.before, change.after, change.reason) == (5, "数剧", "数据", "same sound")
+    assert correction.explain() == f"5: 数剧 -> 数据 (same sound, {change.cost:.1f} nats)"
+
+
+def test_the_changes_are_all_that_differs_from_the_hypothesis(corrector: Corrector) -> None:
+    hypotheses = guesses("国家众典服质行业", "国家重点服质行业", "国家重点扶直行业")
+    correction = corrector.correct(hypotheses)
+    text = hypotheses[correction.index].text
+    for change in correction.changes:
+        end = change.position + len(change.before)
+        assert text[change.position : end] == change.before
+        text = text[: change.position] + change.after + text[end:]
+    assert text == correction.text == "国家重点扶植行业"
+
+
+def test_a_better_hypothesis_is_started_from(corrector: Corrector) -> None:
+    assert corrector.correct(guesses("京梁守护者", "精灵守护者")).index == 1
+
+
+def test_a_hypothesis_with_fewer_characters_never_wins_by_being_short(corrector: Corrector) -> None:
+    assert corrector.correct(guesses("我们明天开会讨论", "我们开会")).index == 0
+
+
+def test_text_without_chinese_is_the_first_hypothesis(corrector: Corrector) -> None:
+    correction = corrector.correct(guesses("Good morning.", "Good mourning."))
+    assert (correction.index, correction.text, correction.changes) == (0, "Good morning.", ())
+
+
+def test_what_was_said_before_does_not_break_the_text(corrector: Corrector) -> None:
+    assert corrector.correct(guesses("数剧显示"), context="国家统计局的").text == "数据显示"
+
+
+def test_threads_share_a_corrector(corrector: Corrector) -> None:
+    texts = ["国家统计局的数剧显示", "望子成龙望女成缝", *RIGHT] * 3
+    alone = [corrector.correct(guesses(text)).text for text in texts]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda text: corrector.correct(guesses(text)).text, texts)) == alone
+
+
+def test_nothing_that_only_the_build_needs_is_imported() -> None:
+    code = (
+        "import sys; from lingting.phonetics import Corrector; from lingting.recognition.types import Hypothesis;"
+        "Corrector.load().correct([Hypothesis('数剧', -1.0)]);"
+        "print({'pypinyin', 'jieba', 'opencc'} & set(sys.modules))"
     )
-    assert "数据" in correction.explain()
-
-
-def test_a_hot_word_is_found_by_its_sound(corrector: Corrector) -> None:
-    text = "我想联系章为一下"
-    assert corrector.correct(guesses(text), hot_words=["张伟"]).text == "我想联系张伟一下"
-
-
-def test_too_many_hot_words_are_refused_with_the_limit(corrector: Corrector) -> None:
-    with pytest.raises(HotWordsError, match="500"):
-        corrector.correct(guesses("今天"), hot_words=["你好"] * 501)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_a_named_language_model_that_does_not_exist_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"missing\.lm"):
         Corrector.load(tmp_path / "missing.lm")
+
+
+def test_a_damaged_installation_says_so(tmp_path: Path) -> None:
+    damaged = tmp_path / "compact.model"
+    damaged.write_bytes(b"LTPHON01" + bytes(40))
+    with pytest.raises(ModelError, match="install lingting again"):
+        Lexicon(damaged)
+
+
+ARPA = """\\data\\
+ngram 1=6
+ngram 2=2
+
+\\1-grams:
+-5\t<unk>
+0\t<s>\t-0.5
+-1.5\t</s>
+-2\t数据\t-0.3
+-2\t显示\t-0.3
+-6\t数剧\t-0.3
+
+\\2-grams:
+-0.5\t<s> 数据
+-0.5\t数据 显示
+
+\\end\\
+"""
+
+
+def test_a_kenlm_file_is_used_when_named(tmp_path: Path, lexicon: Lexicon) -> None:
+    pytest.importorskip("kenlm")
+    file = tmp_path / "small.arpa"
+    file.write_text(ARPA, encoding="utf-8")
+    corrector = Corrector.load(file)
+    assert corrector.language_model_name == "kenlm:small.arpa"
+    assert corrector.correct(guesses("数剧显示"), hot_words=["显示"]).text == "数据显示"
+
+
+def test_a_file_that_is_no_language_model_is_named_in_the_error(tmp_path: Path) -> None:
+    pytest.importorskip("kenlm")
+    file = tmp_path / "poem.lm"
+    file.write_text("床前明月光", encoding="utf-8")
+    with pytest.raises(ModelError, match=r"poem\.lm is not a KenLM file"):
+        KenlmModel(file)
+
+
+def test_the_compact_model_serves_when_debians_file_cannot_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "any-linux" / "libime"
+    folder.mkdir(parents=True)
+    (folder / "zh_CN.lm").write_bytes(b"")
+    monkeypatch.setattr("lingting.phonetics.corrector.DEBIAN_FOLDER", tmp_path)
+    corrector = Corrector.load()
+    assert corrector.language_model_name == CompactModel.name
+    assert "zh_CN.lm" in corrector.unused_language_model
+
+
+def test_the_weight_of_the_engine_decides_between_hypotheses(lexicon: Lexicon) -> None:
+    model = CompactModel(lexicon)
+    hypotheses = [Hypothesis("京梁守护者", -1.0), Hypothesis("精灵守护者", -3.0)]
+    assert Corrector(lexicon, model, Tuning(engine_weight=0.0)).correct(hypotheses).index == 1
+    assert Corrector(lexicon, model, Tuning(engine_weight=100.0)).correct(hypotheses).index == 0

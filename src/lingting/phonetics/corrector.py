@@ -117,9 +117,10 @@ class Corrector:
         Raises:
             HotWordsError: the hot words are too many or too long.
         """
+        prepared = HotWords(hot_words, self._lexicon)
         if not _han(hypotheses[0].text):
             return Correction(0, hypotheses[0].text, (), -hypotheses[0].log_probability)
-        task = _Task(HotWords(hot_words, self._lexicon), self._state_behind(context), {})
+        task = _Task(prepared, self._state_behind(context), {})
         size = _han(hypotheses[0].text)
         seen: set[str] = set()
         candidates = []
