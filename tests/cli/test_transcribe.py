@@ -271,3 +271,18 @@ def test_an_output_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> 
     with pytest.raises(LingtingError, match=r"cannot write .*; --output-dir names another folder"):
         outputs.write(target, "text")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.parametrize(
+    ("words", "number", "offered"),
+    [
+        ("lingting tr", 1, ["transcribe"]),
+        ("lingting transcribe --form", 2, ["--format"]),
+        ("lingting transcribe --format ", 3, ["txt", "srt", "vtt", "json", "tsv"]),
+        ("lingting models ver", 2, ["verify"]),
+    ],
+)
+def test_the_shell_completes_commands_options_and_values(words: str, number: int, offered: list[str]) -> None:
+    environment = {**os.environ, "COMP_WORDS": words, "COMP_CWORD": str(number), "_LINGTING_COMPLETE": "complete_bash"}
+    shown = subprocess.run([str(LINGTING)], env=environment, capture_output=True, text=True, check=False)
+    assert (shown.returncode, shown.stdout.split()) == (0, offered)

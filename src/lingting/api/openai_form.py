@@ -74,10 +74,13 @@ async def received(request: Request, limits: BodyLimits, folder: Path, disk: Exe
     spool = await loop.run_in_executor(disk, Spool, folder)
     try:
         whole = BodyLimits(limits.max_bytes + OVERHEAD_BYTES, limits.pause_seconds)
-        async for chunk in chunks(request, whole):
-            collector.feed(chunk, limits.max_bytes)
-            if len(collector.waiting) >= _WRITE_BYTES:
-                await loop.run_in_executor(disk, spool.write, collector.take())
+        try:
+            async for chunk in chunks(request, whole):
+                collector.feed(chunk, limits.max_bytes)
+                if len(collector.waiting) >= _WRITE_BYTES:
+                    await loop.run_in_executor(disk, spool.write, collector.take())
+        except BodyTooLarge:
+            raise BodyTooLarge(limits.max_bytes) from None
         await loop.run_in_executor(disk, spool.complete, collector.take())
         yield collector.form(spool.path)
     finally:
