@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from lingting.access import credentials
 from lingting.access.database import Database, reason
 from lingting.access.errors import DatabaseError, ManagementError
+from lingting.access.hot_words import HotWordsChange, check_together
 from lingting.access.principal import ALL_SCOPES, DEFAULT_SCOPES, TenantLimits
 from lingting.access.records import (
     ApiKey,
@@ -69,6 +70,7 @@ class Directory:
         _check_note(note)
         tenant = Tenant(credentials.new_tenant_id(), name, note, limits, False, self._clock())
         row = {"id": tenant.id, "name": name, "note": note, "limits": limits.as_dict(), "disabled": False}
+        row["hot_words"] = []
         try:
             with self._database.managing() as connection:
                 connection.execute(sa.insert(tenants).values(**row, created_at=tenant.created_at))
@@ -188,6 +190,28 @@ class Directory:
         """Remove an API key; its usage stays."""
         return key_from(self._delete(api_keys, reference))
 
+    # -- hot words ----------------------------------------------------------------------------------------------------
+
+    def change_tenant_hot_words(self, reference: str, change: HotWordsChange) -> Tenant:
+        """Change the words that are listened for in everything a tenant sends."""
+        with self._database.managing() as connection:
+            row = self._tenant_row(connection, reference)
+            words = change.applied(row.hot_words)
+            for table in (apps, api_keys):
+                query = sa.select(table.c.name, table.c.hot_words).where(table.c.tenant_id == row.id)
+                for credential in connection.execute(query):
+                    check_together(words, credential.hot_words, credential.name)
+            connection.execute(sa.update(tenants).where(tenants.c.id == row.id).values(hot_words=list(words)))
+        return self.tenant(row.id)
+
+    def change_app_hot_words(self, reference: str, change: HotWordsChange) -> App:
+        """Change the words that are listened for in what an app sends, besides its tenant's."""
+        return app_from(self._change_hot_words(apps, reference, change))
+
+    def change_key_hot_words(self, reference: str, change: HotWordsChange) -> ApiKey:
+        """Change the words that are listened for in what comes with an API key, besides its tenant's."""
+        return key_from(self._change_hot_words(api_keys, reference, change))
+
     # -- usage --------------------------------------------------------------------------------------------------------
 
     def usage(self, since: date, until: date, by: Sequence[str]) -> list[dict[str, Any]]:
@@ -234,6 +258,7 @@ class Directory:
             "note": new.note,
             "scopes": sorted(set(new.scopes)),
             "models": None if new.models is None else sorted(set(new.models)),
+            "hot_words": [],
             "disabled": False,
             "expires_at": new.expires_at,
             "created_at": self._clock(),
@@ -251,6 +276,14 @@ class Directory:
         with self._database.managing() as connection:
             row = self._row(connection, table, reference)
             connection.execute(sa.update(table).where(table.c.id == row.id).values(disabled=disabled))
+            return self._row(connection, table, row.id)
+
+    def _change_hot_words(self, table: sa.Table, reference: str, change: HotWordsChange) -> Any:
+        with self._database.managing() as connection:
+            row = self._row(connection, table, reference)
+            words = change.applied(row.hot_words)
+            check_together(self._tenant_row(connection, row.tenant_id).hot_words, words, row.name)
+            connection.execute(sa.update(table).where(table.c.id == row.id).values(hot_words=list(words)))
             return self._row(connection, table, row.id)
 
     def _delete(self, table: sa.Table, reference: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import inf
 from typing import Any
 
@@ -15,6 +16,7 @@ from lingting.access.errors import InvalidCredential, UnknownApp, WrongSecret
 from lingting.access.principal import Principal, TenantLimits
 from lingting.access.schema import api_keys, apps, state, tenants
 from lingting.access.tokens import CLOCK_SKEW, LIFETIME, RENEW_BELOW, TokenClaims
+from lingting.hot_words import merged
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,12 @@ def log_in(database: Database, app_id: str, secret_hash: str, now: float) -> tup
 
 
 def _query(table: sa.Table) -> sa.Select[Any]:
-    columns = (tenants.c.name.label("tenant_name"), tenants.c.limits, tenants.c.disabled.label("tenant_disabled"))
+    columns = (
+        tenants.c.name.label("tenant_name"),
+        tenants.c.limits,
+        tenants.c.hot_words.label("tenant_hot_words"),
+        tenants.c.disabled.label("tenant_disabled"),
+    )
     return sa.select(table, *columns).join(tenants, tenants.c.id == table.c.tenant_id)
 
 
@@ -150,5 +157,12 @@ def _grant(
         scopes=frozenset(row.scopes),
         models=None if row.models is None else frozenset(row.models),
         limits=TenantLimits.stored(row.limits),
+        hot_words=_merged(tuple(row.tenant_hot_words), tuple(row.hot_words)),
     )
     return Grant(principal, valid_until, generation)
+
+
+@lru_cache(maxsize=1024)
+def _merged(*lists: tuple[str, ...]) -> tuple[str, ...]:
+    """Kept, so that thousands of credentials of one tenant share one list."""
+    return merged(*lists)

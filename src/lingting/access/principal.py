@@ -67,6 +67,7 @@ class Principal:
         scopes: what it may do.
         models: names of the models it may use; None allows every model.
         limits: the tenant's own limits.
+        hot_words: names and terms to listen for: the tenant's, then the credential's own, each once.
     """
 
     tenant_id: str
@@ -77,6 +78,7 @@ class Principal:
     scopes: frozenset[str]
     models: frozenset[str] | None = None
     limits: TenantLimits = TenantLimits()
+    hot_words: tuple[str, ...] = ()
 
     @property
     def credential_id(self) -> str:

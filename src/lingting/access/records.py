@@ -18,6 +18,7 @@ class Tenant:
     limits: TenantLimits
     disabled: bool
     created_at: float
+    hot_words: tuple[str, ...] = ()
     apps: int = 0
     keys: int = 0
 
@@ -33,6 +34,7 @@ class Credential:
     note: str
     scopes: tuple[str, ...]
     models: tuple[str, ...] | None
+    hot_words: tuple[str, ...]
     disabled: bool
     expires_at: float | None
     created_at: float
@@ -85,7 +87,9 @@ def tenant_from(row: Any) -> Tenant:
     """A tenant from its row, which may carry the counts `apps` and `keys`."""
     counts = {name: getattr(row, name) for name in ("apps", "keys") if hasattr(row, name)}
     limits = TenantLimits.stored(row.limits)
-    return Tenant(row.id, row.name, row.note, limits, row.disabled, row.created_at, **counts)
+    return Tenant(
+        row.id, row.name, row.note, limits, row.disabled, row.created_at, hot_words=tuple(row.hot_words), **counts
+    )
 
 
 def app_from(row: Any) -> App:
@@ -107,6 +111,7 @@ def _common(row: Any) -> dict[str, Any]:
         "note": row.note,
         "scopes": tuple(row.scopes),
         "models": None if row.models is None else tuple(row.models),
+        "hot_words": tuple(row.hot_words),
         "disabled": row.disabled,
         "expires_at": row.expires_at,
         "created_at": row.created_at,

@@ -1,4 +1,4 @@
-"""The tables. Times are Unix seconds; scopes, models and limits are JSON; secrets are SHA-256 in hexadecimal."""
+"""The tables. Times are Unix seconds; scopes, models, limits, words are JSON; secrets are SHA-256 in hexadecimal."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ tenants = Table(
     Column("name", String(200), nullable=False, unique=True),
     Column("note", Text, nullable=False),
     Column("limits", JSON, nullable=False),
+    Column("hot_words", JSON, nullable=False),
     Column("disabled", Boolean, nullable=False),
     Column("created_at", Float, nullable=False),
 )
@@ -46,6 +47,7 @@ apps = Table(
     Column("note", Text, nullable=False),
     Column("scopes", JSON, nullable=False),
     Column("models", JSON(none_as_null=True), nullable=True),
+    Column("hot_words", JSON, nullable=False),
     Column("secret_hash", String(64), nullable=False),
     Column("secret_version", Integer, nullable=False),
     Column("token_issued_at", Integer, nullable=True),
@@ -68,6 +70,7 @@ api_keys = Table(
     Column("note", Text, nullable=False),
     Column("scopes", JSON, nullable=False),
     Column("models", JSON(none_as_null=True), nullable=True),
+    Column("hot_words", JSON, nullable=False),
     Column("prefix", String(16), nullable=False),
     Column("secret_hash", String(64), nullable=False, unique=True),
     Column("previous_secret_hash", String(64), nullable=True, index=True),

@@ -22,6 +22,7 @@ from lingting.api.feishu_parameters import BYTES_PER_SECOND, FileAudio, parse_fi
 from lingting.api.render import JSON
 from lingting.errors import LingtingError
 from lingting.recognition.types import SAMPLE_RATE, RecognitionOptions, Samples
+from lingting.settings import Settings
 from lingting.streams.packets import Action
 
 FILE_PATH = "/open-apis/speech_to_text/v1/speech/file_recognize"
@@ -79,10 +80,9 @@ async def _file(request: Request, principal: Principal, exchange: Exchange) -> R
         samples = await _off_loop(content, lambda: _samples(parse_file(content, settings.file_max_seconds)))
         door.require_ready(service)
         await service.access.limits.check_audio(principal, samples.size / SAMPLE_RATE)
-        options = RecognitionOptions(
-            language=door.language(settings), convert_numbers=settings.convert_numbers, timestamps=False
+        transcript = await while_connected(
+            request, service.recognizer.recognize(samples, _options(settings, principal))
         )
-        transcript = await while_connected(request, service.recognizer.recognize(samples, options))
         exchange.audio_seconds = samples.size / SAMPLE_RATE
     return JSON({"code": 0, "msg": "success", "data": {"recognition_text": transcript.text}})
 
@@ -94,7 +94,7 @@ async def _packet(request: Request, principal: Principal, exchange: Exchange) ->
     packet = await _off_loop(content, partial(parse_packet, content, settings.stream_max_seconds))
     if packet.action in (Action.START, Action.CONTINUE):
         await service.access.limits.check_audio(principal, len(packet.audio) / BYTES_PER_SECOND)
-    reply = await service.streams.packet(principal, packet)
+    reply = await service.streams.packet(principal, packet, _options(settings, principal))
     exchange.audio_seconds = reply.audio_seconds
     return JSON(
         {
@@ -120,6 +120,15 @@ async def _off_loop(content: bytes, work: Callable[[], T]) -> T:
     if len(content) <= _SMALL_BODY:
         return work()
     return await asyncio.to_thread(work)
+
+
+def _options(settings: Settings, principal: Principal) -> RecognitionOptions:
+    return RecognitionOptions(
+        language=door.language(settings),
+        hot_words=principal.hot_words,
+        convert_numbers=settings.convert_numbers,
+        timestamps=False,
+    )
 
 
 def _samples(audio: FileAudio) -> Samples:

@@ -26,6 +26,7 @@ from lingting.api.exchange import Exchange
 from lingting.api.flash_parameters import FlashError, FlashParameters, parse
 from lingting.api.render import JSON, flash_error, retry_after
 from lingting.errors import AudioError, AudioTooLong, EmptyAudio, LingtingError, Overloaded
+from lingting.hot_words import merged
 from lingting.recognition.types import SAMPLE_RATE, RecognitionOptions, Transcript
 
 FLASH_PATH = "/v1/audio/asr/flash"
@@ -78,7 +79,7 @@ async def _transcript(request: Request, principal: Principal, path: Path, parame
     await service.access.limits.check_audio(principal, samples.size / SAMPLE_RATE)
     options = RecognitionOptions(
         language=door.language(service.settings),
-        hot_words=parameters.hot_words,
+        hot_words=merged(parameters.hot_words, principal.hot_words),
         convert_numbers=parameters.convert_numbers,
         max_sentence_silence=parameters.max_sentence_silence_ms / 1000,
     )

@@ -8,12 +8,14 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
 
+from lingting import hot_words
+
 FORMATS = ("wav", "mp3", "pcm", "flac", "ogg", "opus", "aac", "m4a", "mp4", "amr", "webm")
 SAMPLE_RATES = (4000, 192_000)
 SENTENCE_SILENCES_MS = (100, 60_000)
 DEFAULT_SENTENCE_SILENCE_MS = 3000
-MAX_HOT_WORDS = 500
-MAX_HOT_WORD_LENGTH = 64
+MAX_HOT_WORDS = hot_words.MAX_COUNT
+MAX_HOT_WORD_LENGTH = hot_words.MAX_LENGTH
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _COMMAS = re.compile(r"[,，]")

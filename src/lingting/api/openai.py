@@ -30,6 +30,7 @@ from lingting.api.openai_parameters import ParameterError, is_their_name, parse
 from lingting.api.openai_stream import TextEvents
 from lingting.api.render import JSON, openai_content, openai_error, retry_after
 from lingting.errors import AudioError, AudioTooLong, EmptyAudio, LingtingError, Overloaded
+from lingting.hot_words import merged
 from lingting.recognition.types import SAMPLE_RATE, RecognitionOptions, Samples, Sentence
 from lingting.settings import Settings
 
@@ -106,7 +107,8 @@ async def _answered(request: Request, principal: Principal, exchange: Exchange) 
         principal.may_use(exchange.model)
         samples = await while_connected(request, _samples(request, principal, form.file, parameters.format))
     options = RecognitionOptions(
-        language=parameters.language or door.language(settings), hot_words=parameters.hot_words
+        language=parameters.language or door.language(settings),
+        hot_words=merged(parameters.hot_words, principal.hot_words),
     )
     if parameters.stream:
         return await _streamed(request, samples, options, exchange)

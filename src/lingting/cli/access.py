@@ -2,104 +2,44 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lingting.cli.access_hot_words import change_of
+from lingting.cli.access_options import (
+    AddedWords,
+    AppRef,
+    ClearWords,
+    Expires,
+    Grace,
+    Json,
+    KeyRef,
+    LimitOptions,
+    Models,
+    Name,
+    Note,
+    OfTenant,
+    OnlyTenant,
+    Owner,
+    RemovedWords,
+    Scopes,
+    TenantRef,
+    WordsFile,
+    Yes,
+    day,
+    opened_directory,
+)
 from lingting.cli.access_output import print_csv, print_json, print_many, print_one, print_secret, print_table
 
 if TYPE_CHECKING:
-    from lingting.access.directory import Directory
     from lingting.access.records import NewCredential
 
 tenants = typer.Typer(no_args_is_help=True, add_completion=False)
 apps = typer.Typer(no_args_is_help=True, add_completion=False)
 keys = typer.Typer(no_args_is_help=True, add_completion=False)
 usage = typer.Typer(add_completion=False)
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-
-
-def _seconds(text: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text.strip())
-    if text.strip() == "0":
-        return 0.0
-    if not match:
-        raise typer.BadParameter(f"{text!r} is not a time such as 90m, 12h or 30d")
-    return float(match[1]) * _UNITS[match[2]]
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a date such as 2026-01-31") from None
-
-
-def _expiry(text: str) -> datetime:
-    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
-        return datetime.combine(_day(text), datetime.min.time(), UTC)
-    try:
-        return datetime.fromtimestamp(datetime.now(UTC).timestamp() + _seconds(text), UTC)
-    except (OverflowError, OSError, ValueError):
-        raise typer.BadParameter(f"{text!r} is too far away") from None
-
-
-def _limit(text: str) -> tuple[str, int | None]:
-    name, _, value = text.partition("=")
-    if value != "default" and not re.fullmatch(r"\d{1,15}", value):
-        raise typer.BadParameter(f"{text!r} is not NAME=NUMBER or NAME=default, such as streams=40")
-    return name.strip().replace("-", "_"), None if value == "default" else int(value)
-
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Name = Annotated[str, typer.Argument(help="A name to know it by.", show_default=False)]
-TenantRef = Annotated[str, typer.Argument(metavar="TENANT", help="Name or id of the tenant.", show_default=False)]
-AppRef = Annotated[str, typer.Argument(metavar="APP", help="app_id or name of the app.", show_default=False)]
-KeyRef = Annotated[str, typer.Argument(metavar="KEY", help="Id or name of the key.", show_default=False)]
-OfTenant = Annotated[str, typer.Option("--tenant", metavar="TENANT", help="The tenant it belongs to.")]
-OnlyTenant = Annotated[
-    str | None, typer.Option("--tenant", metavar="TENANT", help="Only this tenant's.", show_default=False)
-]
-Scopes = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--scope",
-        help="What it may do; repeatable. speech_to_text:speech, audio:flash, audio:transcriptions unless said.",
-        show_default=False,
-    ),
-]
-Models = Annotated[
-    list[str] | None,
-    typer.Option("--model", help="A model it may use; repeatable. Every model unless said.", show_default=False),
-]
-Owner = Annotated[str, typer.Option("--owner", help="Who answers for it; its own name unless said.")]
-Note = Annotated[str, typer.Option("--note", help="Anything worth remembering.")]
-Expires = Annotated[
-    datetime | None,
-    typer.Option("--expires", parser=_expiry, metavar="TIME", help="30d, 12h, or a date (UTC).", show_default=False),
-]
-Grace = Annotated[
-    float | None,
-    typer.Option(
-        "--grace",
-        parser=_seconds,
-        metavar="TIME",
-        help="How long the old one goes on: 1h, 2d; not at all unless said.",
-        show_default=False,
-    ),
-]
-LimitOptions = Annotated[
-    list[Any] | None,
-    typer.Option(
-        "--limit", parser=_limit, metavar="NAME=VALUE", help="streams=40, or =default; repeatable.", show_default=False
-    ),
-]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 # -- tenants ----------------------------------------------------------------------------------------------------------
@@ -115,49 +55,64 @@ def create_tenant(name: Name, note: Note = "", limit: LimitOptions = None, as_js
     """Make a tenant."""
     from lingting.access.principal import TenantLimits
 
-    with _directory() as directory:
+    with opened_directory() as directory:
         print_one(directory.create_tenant(name, note, TenantLimits.from_dict(dict(limit or ()))), as_json)
 
 
 @tenants.command("list")
 def list_tenants(as_json: Json = False) -> None:
     """List all tenants."""
-    with _directory() as directory:
+    with opened_directory() as directory:
         print_many("Tenants", directory.tenants(), ("id", "name", "apps", "keys", "limits", "state", "note"), as_json)
 
 
 @tenants.command("show")
 def show_tenant(tenant: TenantRef, as_json: Json = False) -> None:
     """Show one tenant."""
-    with _directory() as directory:
+    with opened_directory() as directory:
         print_one(directory.tenant(tenant), as_json)
 
 
 @tenants.command("limits")
 def limit_tenant(tenant: TenantRef, limit: LimitOptions = None, as_json: Json = False) -> None:
     """Set limits of a tenant with --limit NAME=VALUE, or give them back to the settings with NAME=default."""
-    with _directory() as directory:
+    with opened_directory() as directory:
         print_one(directory.set_limits(tenant, dict(limit or ())), as_json)
+
+
+@tenants.command("hot-words")
+def change_tenant_hot_words(
+    tenant: TenantRef,
+    *,
+    add: AddedWords = None,
+    remove: RemovedWords = None,
+    file: WordsFile = None,
+    clear: ClearWords = False,
+    as_json: Json = False,
+) -> None:
+    """Names and terms to listen for in all that a tenant sends; without options, show them."""
+    with opened_directory() as directory:
+        print_one(directory.change_tenant_hot_words(tenant, change_of(add, remove, file, clear)), as_json)
 
 
 @tenants.command("disable")
 def disable_tenant(tenant: TenantRef, as_json: Json = False) -> None:
     """Shut a tenant out with all its apps and keys, from the next request on."""
-    with _directory() as directory:
+    with opened_directory() as directory:
         print_one(directory.set_tenant_disabled(tenant, True), as_json)
 
 
 @tenants.command("enable")
 def enable_tenant(tenant: TenantRef, as_json: Json = False) -> None:
     """Let a tenant in again."""
-    with _directory() as directory:
+    with opened_directory() as directory:
         print_one(directory.set_tenant_disabled(tenant, False), as_json)
 
 
 @tenants.command("delete")
 def delete_tenant(tenant: TenantRef, yes: Yes = False, as_json: Json = False) -> None:
     """Remove a tenant with all its apps and keys; its usage stays."""
-    with _directory() as directory:
+    with opened_directory() as directory:
         found = directory.tenant(tenant)
         _confirm(f"Delete the tenant {found.name} with {found.apps} apps and {found.keys} keys?", yes)
         print_one(directory.delete_tenant(found.id), as_json, "deleted")
@@ -184,7 +139,7 @@ def create_app(
     as_json: Json = False,
 ) -> None:
     """Make an app and print its secret, this once."""
-    with _directory() as directory:
+    with opened_directory() as directory:
         print_secret(
             directory.create_app(
                 _new(name, tenant=tenant, scopes=scope, models=model, owner=owner, note=note, expires=expires)
@@ -196,42 +151,57 @@ def create_app(
 @apps.command("list")
 def list_apps(tenant: OnlyTenant = None, as_json: Json = False) -> None:
     """List apps."""
-    with _directory() as directory:
+    with opened_directory() as directory:
         print_many("Apps", directory.apps(tenant), _CREDENTIAL_COLUMNS, as_json)
 
 
 @apps.command("show")
 def show_app(app: AppRef, as_json: Json = False) -> None:
     """Show one app; its secret is stored nowhere."""
-    with _directory() as directory:
+    with opened_directory() as directory:
         print_one(directory.app(app), as_json)
+
+
+@apps.command("hot-words")
+def change_app_hot_words(
+    app: AppRef,
+    *,
+    add: AddedWords = None,
+    remove: RemovedWords = None,
+    file: WordsFile = None,
+    clear: ClearWords = False,
+    as_json: Json = False,
+) -> None:
+    """Names and terms to listen for in what an app sends, besides its tenant's; without options, show them."""
+    with opened_directory() as directory:
+        print_one(directory.change_app_hot_words(app, change_of(add, remove, file, clear)), as_json)
 
 
 @apps.command("disable")
 def disable_app(app: AppRef, as_json: Json = False) -> None:
     """Shut an app out with its tokens, from the next request on."""
-    with _directory() as directory:
+    with opened_directory() as directory:
         print_one(directory.set_app_disabled(app, True), as_json)
 
 
 @apps.command("enable")
 def enable_app(app: AppRef, as_json: Json = False) -> None:
     """Let an app in again."""
-    with _directory() as directory:
+    with opened_directory() as directory:
         print_one(directory.set_app_disabled(app, False), as_json)
 
 
 @apps.command("rotate")
 def rotate_app(app: AppRef, grace: Grace = None, as_json: Json = False) -> None:
     """Give an app a new secret and print it, this once."""
-    with _directory() as directory:
+    with opened_directory() as directory:
         print_secret(directory.rotate_app(app, grace or 0), as_json)
 
 
 @apps.command("delete")
 def delete_app(app: AppRef, yes: Yes = False, as_json: Json = False) -> None:
     """Remove an app; its usage stays."""
-    with _directory() as directory:
+    with opened_directory() as directory:
         found = directory.app(app)
         _confirm(f"Delete the app {found.name} ({found.id})?", yes)
         print_one(directory.delete_app(found.id), as_json, "deleted")
@@ -258,7 +228,7 @@ def create_key(
     as_json: Json = False,
 ) -> None:
     """Make an API key and print it, this once."""
-    with _directory() as directory:
+    with opened_directory() as directory:
         print_secret(
             directory.create_key(
                 _new(name, tenant=tenant, scopes=scope, models=model, owner=owner, note=note, expires=expires)
@@ -270,7 +240,7 @@ def create_key(
 @keys.command("list")
 def list_keys(tenant: OnlyTenant = None, as_json: Json = False) -> None:
     """List API keys."""
-    with _directory() as directory:
+    with opened_directory() as directory:
         columns = ("id", "prefix", *_CREDENTIAL_COLUMNS[1:])
         print_many("API keys", directory.keys(tenant), columns, as_json)
 
@@ -278,35 +248,50 @@ def list_keys(tenant: OnlyTenant = None, as_json: Json = False) -> None:
 @keys.command("show")
 def show_key(key: KeyRef, as_json: Json = False) -> None:
     """Show one API key; the key itself is stored nowhere."""
-    with _directory() as directory:
+    with opened_directory() as directory:
         print_one(directory.key(key), as_json)
+
+
+@keys.command("hot-words")
+def change_key_hot_words(
+    key: KeyRef,
+    *,
+    add: AddedWords = None,
+    remove: RemovedWords = None,
+    file: WordsFile = None,
+    clear: ClearWords = False,
+    as_json: Json = False,
+) -> None:
+    """Names and terms to listen for in what comes with a key, besides its tenant's; without options, show them."""
+    with opened_directory() as directory:
+        print_one(directory.change_key_hot_words(key, change_of(add, remove, file, clear)), as_json)
 
 
 @keys.command("disable")
 def disable_key(key: KeyRef, as_json: Json = False) -> None:
     """Shut an API key out, from the next request on."""
-    with _directory() as directory:
+    with opened_directory() as directory:
         print_one(directory.set_key_disabled(key, True), as_json)
 
 
 @keys.command("enable")
 def enable_key(key: KeyRef, as_json: Json = False) -> None:
     """Let an API key in again."""
-    with _directory() as directory:
+    with opened_directory() as directory:
         print_one(directory.set_key_disabled(key, False), as_json)
 
 
 @keys.command("rotate")
 def rotate_key(key: KeyRef, grace: Grace = None, as_json: Json = False) -> None:
     """Replace an API key and print the new one, this once."""
-    with _directory() as directory:
+    with opened_directory() as directory:
         print_secret(directory.rotate_key(key, grace or 0), as_json)
 
 
 @keys.command("delete")
 def delete_key(key: KeyRef, yes: Yes = False, as_json: Json = False) -> None:
     """Remove an API key; its usage stays."""
-    with _directory() as directory:
+    with opened_directory() as directory:
         found = directory.key(key)
         _confirm(f"Delete the API key {found.name} ({found.id})?", yes)
         print_one(directory.delete_key(found.id), as_json, "deleted")
@@ -319,10 +304,10 @@ def delete_key(key: KeyRef, yes: Yes = False, as_json: Json = False) -> None:
 def show_usage(
     since: Annotated[
         date | None,
-        typer.Option("--from", parser=_day, metavar="DATE", help="First day (UTC); this month's first unless said."),
+        typer.Option("--from", parser=day, metavar="DATE", help="First day (UTC); this month's first unless said."),
     ] = None,
     until: Annotated[
-        date | None, typer.Option("--to", parser=_day, metavar="DATE", help="Last day (UTC); today unless said.")
+        date | None, typer.Option("--to", parser=day, metavar="DATE", help="Last day (UTC); today unless said.")
     ] = None,
     by: Annotated[str, typer.Option("--by", help="Any of tenant,app,interface,model,day.")] = "tenant,app,interface",
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV for spreadsheets.")] = False,
@@ -336,7 +321,7 @@ def show_usage(
         raise typer.BadParameter("--csv and --json exclude each other")
     if since > until:
         raise typer.BadParameter(f"--from {since} lies after --to {until}")
-    with _directory() as directory:
+    with opened_directory() as directory:
         rows = directory.usage(since, until, [part.strip() for part in by.split(",") if part.strip()])
     if as_json:
         print_json(rows)
@@ -360,15 +345,6 @@ _CREDENTIAL_COLUMNS = (
     "last_used_at",
     "note",
 )
-
-
-@contextmanager
-def _directory() -> Iterator[Directory]:
-    from lingting.access.directory import opened
-    from lingting.settings import load
-
-    with opened(load().database) as directory:
-        yield directory
 
 
 def _new(

@@ -130,7 +130,7 @@ def _shown(name: str, value: Any) -> str:
         case dict():
             return ", ".join(f"{key}={item}" for key, item in value.items()) or "as set"
         case list() | tuple():
-            return ", ".join(value)
+            return ", ".join(value) or "none"
         case _:
             return str(value)
 

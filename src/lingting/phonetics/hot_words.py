@@ -9,17 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lingting.errors import LingtingError
+from lingting.hot_words import HotWordsError, check
 from lingting.phonetics.lexicon import Lexicon
 
-MAX_COUNT = 500
-MAX_LENGTH = 64
+__all__ = ["Heard", "HotWords", "HotWordsError"]
 
 _HAN = re.compile(r"[一-鿿]{2,16}")
-
-
-class HotWordsError(LingtingError):
-    """The list of hot words is too long, or one of them is; the message says which and what the limit is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +41,7 @@ class HotWords:
         """Check and prepare a list.
 
         Raises:
-            HotWordsError: there are more than `MAX_COUNT` words, or one has more than `MAX_LENGTH` characters.
+            HotWordsError: it is over the limits of `lingting.hot_words`.
         """
         check(words)
         chinese = sorted({word.strip() for word in words if _HAN.fullmatch(word.strip())})
@@ -91,16 +86,3 @@ class HotWords:
             for start, word in zip(*np.nonzero(total <= limit * length), strict=True):
                 found.append(Heard(int(start), group.words[word], float(total[start, word])))
         return found
-
-
-def check(words: Sequence[str]) -> None:
-    """Refuse a list over the limits.
-
-    Raises:
-        HotWordsError: there are more than `MAX_COUNT` words, or one has more than `MAX_LENGTH` characters.
-    """
-    if len(words) > MAX_COUNT:
-        raise HotWordsError(f"at most {MAX_COUNT} hot words are allowed, got {len(words)}")
-    for word in words:
-        if len(word) > MAX_LENGTH:
-            raise HotWordsError(f"a hot word may have {MAX_LENGTH} characters, got {len(word)}: {word[:20]}…")

@@ -1,6 +1,7 @@
 """Numbered packets in, text out: order, retries, expiry."""
 
 from lingting.streams.packets import Action, StreamPacket, StreamReply
-from lingting.streams.streams import Lease, LiveSession, Owner, Streams, StreamState
+from lingting.streams.streams import Streams
+from lingting.streams.types import Lease, LiveSession, Owner, StreamState
 
 __all__ = ["Action", "Lease", "LiveSession", "Owner", "StreamPacket", "StreamReply", "StreamState", "Streams"]

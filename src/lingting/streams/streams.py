@@ -6,15 +6,14 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic
 
 import numpy as np
 
 from lingting.errors import LingtingError, Overloaded, RecognitionFailed
-from lingting.recognition.types import SAMPLE_RATE, RecognitionOptions, Samples, Transcript
+from lingting.recognition.types import SAMPLE_RATE, RecognitionOptions, Samples
 from lingting.streams.errors import (
     InvalidFirstNumber,
     MissingPacket,
@@ -23,74 +22,15 @@ from lingting.streams.errors import (
     StreamTooLong,
     UnknownStream,
 )
+from lingting.streams.finals import Final, Finals, Key
 from lingting.streams.packets import Action, StreamPacket, StreamReply
 from lingting.streams.sequence import Sequence
+from lingting.streams.types import Lease, LiveSession, OwnerT, StreamState
 
 BYTES_PER_SECOND = 2 * SAMPLE_RATE
-REMEMBERED_SECONDS = 60.0
-REMEMBERED_FINALS = 4096
+_UNTIMED = RecognitionOptions(timestamps=False)
 
 log = logging.getLogger(__name__)
-
-
-class Owner(Protocol):
-    """Whoever a stream belongs to."""
-
-    @property
-    def tenant_id(self) -> str: ...
-
-
-class Lease(Protocol):
-    """A tenant's place for one live stream."""
-
-    def release(self) -> None:
-        """Free the place; it may be called more than once."""
-
-
-class LiveSession(Protocol):
-    """The recognition of one stream."""
-
-    @property
-    def text(self) -> str:
-        """What is known now: the confirmed part, then the current guess."""
-
-    @property
-    def confirmed(self) -> str:
-        """The beginning of `text` that will not change any more."""
-
-    def accept(self, samples: Samples) -> None:
-        """Take more audio; never blocks."""
-
-    async def finish(self) -> Transcript:
-        """The transcript of everything that was accepted."""
-
-    def abort(self) -> None:
-        """Drop everything."""
-
-
-OwnerT = TypeVar("OwnerT", bound=Owner)
-Key = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class StreamState(Generic[OwnerT]):
-    """One live stream as those see it who watch the server: never its audio or its text.
-
-    Attributes:
-        owner: whose it is.
-        stream_id: its name.
-        audio_seconds: audio taken so far.
-        age_seconds: time since it was opened.
-        idle_seconds: time since its last packet.
-        ending: whether its final packet came.
-    """
-
-    owner: OwnerT
-    stream_id: str
-    audio_seconds: float
-    age_seconds: float
-    idle_seconds: float
-    ending: bool
 
 
 @dataclass(slots=True)
@@ -110,17 +50,6 @@ class _Stream(Generic[OwnerT]):
     outcome: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
-@dataclass(frozen=True, slots=True)
-class _Final:
-    """How a stream ended, for a final packet that is sent again."""
-
-    sequence_id: int
-    digest: bytes
-    ended_at: float
-    text: str
-    error: LingtingError | None = None
-
-
 class Streams(Generic[OwnerT]):
     """All live streams of this process.
 
@@ -133,7 +62,6 @@ class Streams(Generic[OwnerT]):
         idle_seconds: a stream without a packet for this long ends.
         max_seconds: longest stream, in seconds of audio.
         window: how far ahead of the expected packet a packet may be.
-        options: what every stream is recognised with.
         grace_seconds: how long a final packet waits for packets it overtook.
         final_seconds: the longest a final text may take.
         max_waiting_bytes: most audio of one stream that waits for a missing packet.
@@ -148,7 +76,6 @@ class Streams(Generic[OwnerT]):
         idle_seconds: float = 60.0,
         max_seconds: float = 3600.0,
         window: int = 32,
-        options: RecognitionOptions | None = None,
         grace_seconds: float = 3.0,
         final_seconds: float = 120.0,
         max_waiting_bytes: int = 2_000_000,
@@ -160,14 +87,13 @@ class Streams(Generic[OwnerT]):
         self._max_seconds = max_seconds
         self._max_bytes = int(max_seconds * BYTES_PER_SECOND)
         self._window = window
-        self._options = options or RecognitionOptions(timestamps=False)
         self._grace_seconds = grace_seconds
         self._final_seconds = final_seconds
         self._max_waiting_bytes = max_waiting_bytes
         self._clock = clock
         self._live: dict[Key, _Stream[OwnerT]] = {}
         self._opening: dict[Key, asyncio.Event] = {}
-        self._finals: OrderedDict[Key, _Final] = OrderedDict()
+        self._finals = Finals()
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
@@ -229,8 +155,8 @@ class Streams(Generic[OwnerT]):
         if self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def packet(self, owner: OwnerT, packet: StreamPacket) -> StreamReply:
-        """Take one packet and answer it.
+    async def packet(self, owner: OwnerT, packet: StreamPacket, options: RecognitionOptions = _UNTIMED) -> StreamReply:
+        """Take one packet and answer it; `options` are those of the stream when the packet opens one.
 
         Returns:
             The whole text of the stream so far; the final text for action 2; an empty text for action 3.
@@ -248,11 +174,11 @@ class Streams(Generic[OwnerT]):
         if packet.action is Action.ABORT:
             if stream is not None:
                 self._fail(stream, StreamAborted(packet.stream_id))
-            self._finals.pop(key, None)
+            self._finals.forget(key)
             return StreamReply("")
         if packet.action is Action.START:
             if stream is None:
-                return await self._open(owner, key, packet)
+                return await self._open(owner, key, packet, options)
             if not stream.sequence.is_first(packet):
                 raise StreamAlreadyLive(packet.stream_id)
             return self._answer(stream, 0.0)
@@ -272,11 +198,7 @@ class Streams(Generic[OwnerT]):
         for stream in list(self._live.values()):
             if self._expired(stream, now):
                 self._fail(stream, UnknownStream(stream.key[1], self._idle_seconds))
-        while self._finals:
-            key, final = next(iter(self._finals.items()))
-            if now - final.ended_at < REMEMBERED_SECONDS and len(self._finals) <= REMEMBERED_FINALS:
-                break
-            del self._finals[key]
+        self._finals.sweep(now)
 
     def _find(self, key: Key) -> _Stream[OwnerT] | None:
         stream = self._live.get(key)
@@ -288,7 +210,7 @@ class Streams(Generic[OwnerT]):
     def _expired(self, stream: _Stream[OwnerT], now: float) -> bool:
         return stream.ending is None and now - stream.last_seen > self._idle_seconds
 
-    async def _open(self, owner: OwnerT, key: Key, packet: StreamPacket) -> StreamReply:
+    async def _open(self, owner: OwnerT, key: Key, packet: StreamPacket, options: RecognitionOptions) -> StreamReply:
         if packet.sequence_id not in (0, 1):
             raise InvalidFirstNumber(packet.sequence_id)
         if len(packet.audio) > self._max_bytes:
@@ -299,7 +221,7 @@ class Streams(Generic[OwnerT]):
         try:
             lease = await self._acquire(owner)
             try:
-                session = self._open_live(self._options)
+                session = self._open_live(options)
             except BaseException:
                 lease.release()
                 raise
@@ -308,7 +230,7 @@ class Streams(Generic[OwnerT]):
             stream = _Stream(owner, key, session, lease, sequence, now, now)
             stream.outcome.add_done_callback(_retrieve)
             self._live[key] = stream
-            self._finals.pop(key, None)
+            self._finals.forget(key)
         finally:
             del self._opening[key]
             opened.set()
@@ -347,17 +269,10 @@ class Streams(Generic[OwnerT]):
         return StreamReply(stream.session.text, added, len(stream.session.confirmed))
 
     def _answer_ended(self, key: Key, packet: StreamPacket) -> StreamReply:
-        final = self._finals.get(key)
-        if (
-            final is None
-            or packet.sequence_id != final.sequence_id
-            or packet.digest != final.digest
-            or self._clock() - final.ended_at >= REMEMBERED_SECONDS
-        ):
+        reply = self._finals.answer(key, packet, self._clock())
+        if reply is None:
             raise UnknownStream(packet.stream_id, self._idle_seconds)
-        if final.error is not None:
-            raise final.error.with_traceback(None)
-        return StreamReply(final.text, confirmed=len(final.text))
+        return reply
 
     async def _end(self, stream: _Stream[OwnerT], packet: StreamPacket) -> None:
         """Waits for packets that were overtaken, then for the text, and settles the stream's outcome."""
@@ -381,10 +296,8 @@ class Streams(Generic[OwnerT]):
         if error is not None:
             error = error.with_traceback(None)
         if self._close(stream, aborted=error is not None):
-            self._finals[stream.key] = _Final(packet.sequence_id, packet.digest, self._clock(), text, error)
-            self._finals.move_to_end(stream.key)
-            if len(self._finals) > REMEMBERED_FINALS:
-                self._finals.popitem(last=False)
+            final = Final(packet.sequence_id, packet.digest, self._clock(), text, error)
+            self._finals.remember(stream.key, final)
         if stream.outcome.done():
             return
         if error is not None:

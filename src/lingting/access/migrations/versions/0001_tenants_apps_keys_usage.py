@@ -33,6 +33,7 @@ def _described_columns(table: str) -> list[sa.Column[object]]:
         sa.Column("note", sa.Text, nullable=False),
         sa.Column("scopes", sa.JSON, nullable=False),
         sa.Column("models", sa.JSON, nullable=True),
+        sa.Column("hot_words", sa.JSON, nullable=False),
     ]
 
 
@@ -43,6 +44,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(200), nullable=False),
         sa.Column("note", sa.Text, nullable=False),
         sa.Column("limits", sa.JSON, nullable=False),
+        sa.Column("hot_words", sa.JSON, nullable=False),
         sa.Column("disabled", sa.Boolean, nullable=False),
         sa.Column("created_at", sa.Float, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_tenants"),
@@ -95,7 +97,17 @@ def upgrade() -> None:
     )
     op.bulk_insert(
         tenants,
-        [{"id": "default", "name": "default", "note": "", "limits": {}, "disabled": False, "created_at": time.time()}],
+        [
+            {
+                "id": "default",
+                "name": "default",
+                "note": "",
+                "limits": {},
+                "hot_words": [],
+                "disabled": False,
+                "created_at": time.time(),
+            }
+        ],
     )
     op.bulk_insert(
         state,

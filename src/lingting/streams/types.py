@@ -1,0 +1,67 @@
+"""What live streams need of others, and what they show of themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from lingting.recognition.types import Samples, Transcript
+
+
+class Owner(Protocol):
+    """Whoever a stream belongs to."""
+
+    @property
+    def tenant_id(self) -> str: ...
+
+
+class Lease(Protocol):
+    """A tenant's place for one live stream."""
+
+    def release(self) -> None:
+        """Free the place; it may be called more than once."""
+
+
+class LiveSession(Protocol):
+    """The recognition of one stream."""
+
+    @property
+    def text(self) -> str:
+        """What is known now: the confirmed part, then the current guess."""
+
+    @property
+    def confirmed(self) -> str:
+        """The beginning of `text` that will not change any more."""
+
+    def accept(self, samples: Samples) -> None:
+        """Take more audio; never blocks."""
+
+    async def finish(self) -> Transcript:
+        """The transcript of everything that was accepted."""
+
+    def abort(self) -> None:
+        """Drop everything."""
+
+
+OwnerT = TypeVar("OwnerT", bound=Owner)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState(Generic[OwnerT]):
+    """One live stream as those see it who watch the server: never its audio or its text.
+
+    Attributes:
+        owner: whose it is.
+        stream_id: its name.
+        audio_seconds: audio taken so far.
+        age_seconds: time since it was opened.
+        idle_seconds: time since its last packet.
+        ending: whether its final packet came.
+    """
+
+    owner: OwnerT
+    stream_id: str
+    audio_seconds: float
+    age_seconds: float
+    idle_seconds: float
+    ending: bool
