@@ -8,11 +8,16 @@ import re
 import subprocess
 import sys
 import time
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from lingting.cli import listen as command
 from lingting.cli.listen import last_lines
+from lingting.errors import LingtingError
 from tests.conftest import LINGTING, LiveServer
 from tests.recordings import recording
 
@@ -100,3 +105,52 @@ def test_without_the_package_it_says_how_to_get_a_microphone(tmp_path: Path) -> 
 def test_a_wrong_command_is_one_line_and_exit_code_2(arguments: list[str], message: str, tmp_path: Path) -> None:
     shown = listen(*arguments, data_dir=tmp_path)
     assert (shown.returncode, shown.stdout, shown.stderr) == (2, "", f"lingting: {message}\n")
+
+
+class Microphone:
+    """Stands for the package sounddevice with a device that knows one sample rate and hears a tone."""
+
+    class PortAudioError(Exception):
+        pass
+
+    def __init__(self, rate: int) -> None:
+        self.rate = rate
+        self.heard = 0
+
+    def check_input_settings(self, *, samplerate: int, **_: Any) -> None:
+        if samplerate != self.rate:
+            raise self.PortAudioError("Invalid sample rate")
+
+    def query_devices(self, device: Any, kind: str) -> dict[str, float]:
+        if device == "none":
+            raise ValueError("No input device matching 'none'")
+        return {"default_samplerate": float(self.rate)}
+
+    def RawInputStream(self, *, samplerate: int, **_: Any) -> Microphone:  # noqa: N802
+        assert samplerate == self.rate
+        return self
+
+    def __enter__(self) -> Microphone:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def read(self, count: int) -> tuple[memoryview, bool]:
+        at = np.arange(self.heard, self.heard + count) / self.rate
+        self.heard += count
+        return memoryview((np.sin(2 * np.pi * 440 * at) * 10_000).astype(np.int16).tobytes()), False
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100, 48_000])
+def test_a_microphone_of_any_rate_gives_16_khz(rate: int) -> None:
+    packets = b"".join(islice(command._of_microphone(Microphone(rate), None), 20))
+    samples = np.frombuffer(packets, np.int16)
+    assert len(samples) == pytest.approx(4 * 16_000, rel=0.03)
+    spectrum = np.abs(np.fft.rfft(samples[: 3 * 16_000]))
+    assert spectrum.argmax() / 3 == pytest.approx(440, abs=1)
+
+
+def test_a_microphone_that_is_not_there_is_named() -> None:
+    with pytest.raises(LingtingError, match=r"cannot be used \(No input device matching 'none'\); `python -m"):
+        next(command._of_microphone(Microphone(48_000), "none"))

@@ -178,20 +178,35 @@ def _microphone() -> Any:
 
 
 def _of_microphone(sounddevice: Any, device: str | None) -> Iterator[bytes]:
-    """Packets of a microphone, as they are spoken."""
+    """Packets of a microphone, as they are spoken; resampled where it does not know 16 kHz."""
+    import numpy as np
+    import soxr
+
     chosen: int | str | None = int(device) if device and device.isdigit() else device
-    block = int(PACKET_SECONDS * RATE)
     try:
+        rate = _rate(sounddevice, chosen)
+        resampler = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1, dtype="int16")
+        block = int(PACKET_SECONDS * rate)
         with sounddevice.RawInputStream(
-            samplerate=RATE, channels=1, dtype="int16", blocksize=block, device=chosen
+            samplerate=rate, channels=1, dtype="int16", blocksize=block, device=chosen
         ) as stream:
             while True:
-                data, _ = stream.read(block)
-                yield bytes(data)
+                data = bytes(stream.read(block)[0])
+                if resampler is not None:
+                    data = resampler.resample_chunk(np.frombuffer(data, np.int16)).tobytes()
+                yield data
     except (ValueError, sounddevice.PortAudioError) as error:
         raise LingtingError(
             f"the microphone cannot be used ({error}); `python -m sounddevice` lists the devices for --device"
         ) from None
+
+
+def _rate(sounddevice: Any, device: int | str | None) -> int:
+    try:
+        sounddevice.check_input_settings(device=device, channels=1, dtype="int16", samplerate=RATE)
+    except sounddevice.PortAudioError:
+        return int(sounddevice.query_devices(device, "input")["default_samplerate"])
+    return RATE
 
 
 @contextlib.contextmanager
