@@ -31,6 +31,7 @@ _TYPES = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
+_UNWATCHED = ("console", "health", "document", "other")
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -96,7 +97,7 @@ async def status(request: Request) -> Response:
                 else None
             ),
             "window_seconds": WINDOW_SECONDS,
-            "latency": [asdict(answers) for answers in recent.summary() if answers.interface != "console"],
+            "latency": [asdict(answers) for answers in recent.summary() if answers.interface not in _UNWATCHED],
             "usage": {
                 "today": await usage.summary(today, today, ["tenant"]),
                 "month": await usage.summary(today.replace(day=1), today, ["tenant"]),

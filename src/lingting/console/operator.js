@@ -69,11 +69,10 @@ function render() {
   if (!last) return;
   $("operator").hidden = false;
   say($("op-state"), `state_${last.state}`);
-  const uptime = { length: duration(last.uptime_seconds), model: last.model, version: last.version };
-  say($("op-uptime"), "uptime", uptime);
+  say($("op-uptime"), "uptime", { length: duration(last.uptime_seconds) });
   $("op-live").textContent = last.streams.length;
   $("op-queued").textContent = last.queue ? last.queue.jobs : "–";
-  $("op-wait").textContent = last.queue ? latency(last.queue.predicted_wait_seconds) : "–";
+  $("op-wait").textContent = last.queue ? duration(last.queue.predicted_wait_seconds) : "–";
   table($("op-streams"), "none_live", ["tenant", "credential", "stream", "#audio", "#open_for", "#last_packet"],
     last.streams.map((stream) => [
       stream.tenant,

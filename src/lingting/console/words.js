@@ -64,7 +64,7 @@ const EN = {
   state_ready: "Ready",
   state_loading: "Loading",
   state_draining: "Stopping",
-  uptime: "up {length} · {model} · {version}",
+  uptime: "for {length}",
   live_streams: "Live streams",
   queued_jobs: "Jobs waiting",
   predicted_wait: "Wait for a new file",
@@ -90,17 +90,17 @@ const EN = {
   none_live: "No one is speaking.",
   none_answered: "Nothing was asked lately.",
   none_used: "Nothing was used yet.",
-  operator_refused: "Your key does not have the scope “operator”. Someone with access to the server makes one: lingting keys create NAME --scope operator. Then sign out and sign in with it.",
+  operator_refused: "Your key does not have the scope “operator”. Someone with access to the server can make a key that has it: lingting keys create NAME --scope operator. Sign out, then sign in with that key.",
   operator_stale: "The server does not answer. What is shown is from {clock}; it goes on by itself.",
 
   key_refused: "The server no longer accepts this key. Sign out and sign in with another one.",
-  not_allowed: "This key may not do that. {detail}.",
-  too_large: "The server takes no more than that at once. {detail}.",
-  no_audio: "The server cannot read this as audio. {detail}. Convert it to wav, mp3 or m4a and try again.",
-  too_many: "A limit of your tenant is reached. {detail}. Wait a moment and try again.",
-  busy: "The server is busy. {detail}.",
+  not_allowed: "This key may not do that ({detail}).",
+  too_large: "The server takes no more than that at once ({detail}).",
+  no_audio: "The server cannot read this as audio ({detail}). Convert it to wav, mp3 or m4a and try again.",
+  too_many: "A limit of your tenant is reached ({detail}). Wait a moment and try again.",
+  busy: "The server is busy ({detail}).",
   server_failed: "The server failed on this. Try again; if it stays, give the operator this id: {logId}.",
-  refused: "The server refused this. {detail}.",
+  refused: "The server refused this ({detail}).",
   no_answer: "The server does not answer. Check the network and whether the server runs, then try again.",
   retrying: "Trying again: {reason}",
 };
@@ -169,7 +169,7 @@ const ZH = {
   state_ready: "就绪",
   state_loading: "加载中",
   state_draining: "停止中",
-  uptime: "已运行 {length} · {model} · {version}",
+  uptime: "已运行 {length}",
   live_streams: "实时语音流",
   queued_jobs: "排队任务",
   predicted_wait: "新文件等待",
@@ -199,13 +199,13 @@ const ZH = {
   operator_stale: "服务器没有应答。现在显示的是 {clock} 的数据，恢复后会自动更新。",
 
   key_refused: "服务器不再接受这个密钥。请退出并换一个密钥登录。",
-  not_allowed: "这个密钥无权这样做。{detail}。",
-  too_large: "超出服务器一次能接收的大小。{detail}。",
-  no_audio: "服务器无法把它当作音频读取。{detail}。请转成 wav、mp3 或 m4a 再试。",
-  too_many: "已达到租户的限额。{detail}。请稍等再试。",
-  busy: "服务器正忙。{detail}。",
+  not_allowed: "这个密钥无权这样做（{detail}）。",
+  too_large: "超出服务器一次能接收的大小（{detail}）。",
+  no_audio: "服务器无法把它当作音频读取（{detail}）。请转成 wav、mp3 或 m4a 再试。",
+  too_many: "已达到租户的限额（{detail}）。请稍等再试。",
+  busy: "服务器正忙（{detail}）。",
   server_failed: "服务器处理失败。请再试一次；若仍失败，请把这个编号告诉运维人员：{logId}。",
-  refused: "服务器拒绝了请求。{detail}。",
+  refused: "服务器拒绝了请求（{detail}）。",
   no_answer: "服务器没有应答。请检查网络以及服务器是否在运行，然后再试。",
   retrying: "正在重试：{reason}",
 };
@@ -237,11 +237,16 @@ export function words(name, values = {}) {
   return LANGUAGES[language][name].replace(/\{(\w+)\}/g, (_, key) => String(values[key] ?? ""));
 }
 
+const CALM = new Set(["cancelled", "one_file", "speak_limit"]);
+
 /** Puts a text into an element, in whatever language is chosen later too; an empty name hides a notice. */
 export function say(element, name, values = {}) {
   element.dataset.words = name;
   element.dataset.values = JSON.stringify(values);
-  element.hidden = !name && element.classList.contains("notice");
+  if (element.classList.contains("notice")) {
+    element.hidden = !name;
+    element.classList.toggle("bad", !CALM.has(name));
+  }
   element.textContent = name ? words(name, values) : "";
 }
 

@@ -1,0 +1,285 @@
+"""The page as people see it: signing in, languages, widths, colours, refusals, and what it never does."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, Playwright, Route, expect
+
+from lingting.access.principal import OPERATOR
+from tests.api.serving import Running
+from tests.console.conftest import DESKTOP, PHONE, launch, visit
+
+VIEWS = ("speak", "file", "operator")
+WORDS = Path(__file__).parents[2] / "src/lingting/console/words.js"
+STREAM_GLOB = "**/stream_recognize"
+
+
+def test_a_wrong_key_is_told_what_to_do_and_shows_nothing(served: Running, browser: Browser) -> None:
+    with visit(browser, served.url) as seen:
+        seen.expected.append("401")
+        for key in ("lt-wrong", "密钥"):
+            seen.page.fill("#key", key)
+            seen.page.click("#sign-in-form button")
+            expect(seen.page.locator("#sign-in-error")).to_contain_text("lingting keys create")
+        for name in VIEWS:
+            expect(seen.page.locator(f"#view-{name}")).to_be_hidden()
+        assert seen.page.evaluate("sessionStorage.length") == 0
+
+
+def test_the_key_stays_in_the_tab_until_one_signs_out(served: Running, browser: Browser) -> None:
+    with visit(browser, served.url) as seen:
+        seen.sign_in(served.key)
+        expect(seen.page.locator("#who")).to_have_text("acme · Ada")
+        seen.page.reload()
+        expect(seen.page.locator("#view-speak")).to_be_visible()
+        assert served.key not in json.dumps(seen.page.evaluate("({...localStorage})"))
+        assert seen.page.context.cookies() == []
+        seen.page.click("#sign-out")
+        seen.page.reload()
+        expect(seen.page.locator("#sign-in")).to_be_visible()
+        assert seen.page.evaluate("sessionStorage.length") == 0
+
+
+def test_a_server_that_is_away_is_named_as_such(served: Running, browser: Browser) -> None:
+    with visit(browser, served.url) as seen:
+        seen.expected.append("ERR_FAILED")
+        seen.page.route("**/console/session", lambda route: route.abort())
+        seen.page.fill("#key", served.key)
+        seen.page.press("#key", "Enter")
+        expect(seen.page.locator("#sign-in-error")).to_contain_text("does not answer")
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN", "zh-TW", "fr-FR"])
+def test_the_language_is_the_browsers_and_can_be_changed(served: Running, browser: Browser, locale: str) -> None:
+    chinese = locale.startswith("zh")
+    with visit(browser, served.url, locale=locale) as seen:
+        button = seen.page.locator("#sign-in-form button")
+        expect(button).to_have_text("登录" if chinese else "Sign in")
+        seen.page.click("#language")
+        expect(button).to_have_text("Sign in" if chinese else "登录")
+        seen.page.reload()
+        expect(button).to_have_text("Sign in" if chinese else "登录")
+        assert seen.page.evaluate("document.documentElement.lang") == ("en" if chinese else "zh-CN")
+
+
+def test_every_text_exists_in_both_languages() -> None:
+    english, chinese = (
+        dict(re.findall(r'^  (\w+): "(.*)",$', block, re.MULTILINE))
+        for block in WORDS.read_text(encoding="utf-8").split("const ZH")
+    )
+    assert len(english) > 80
+    assert english.keys() == chinese.keys()
+    for name, text in english.items():
+        assert sorted(re.findall(r"\{\w+\}", text)) == sorted(re.findall(r"\{\w+\}", chinese[name])), name
+        assert not re.search(r"[一-鿿]", text), name
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_nothing_scrolls_sideways_on_a_phone(served: Running, operator_key: str, browser: Browser, locale: str) -> None:
+    def overflow() -> int:
+        width: int = seen.page.evaluate("document.documentElement.scrollWidth")
+        return width - PHONE["width"]
+
+    with visit(browser, served.url, viewport=PHONE, locale=locale) as seen:
+        assert overflow() <= 0
+        seen.sign_in(operator_key)
+        for name in VIEWS:
+            seen.page.click(f'#tabs a[href="#{name}"]')
+            expect(seen.page.locator(f"#view-{name}")).to_be_visible()
+            if name == "operator":
+                expect(seen.page.locator("#op-usage tbody")).not_to_be_empty()
+            assert overflow() <= 0, name
+
+
+LUMINANCE = """name => {
+  const probe = document.createElement("div");
+  probe.className = "probe";
+  document.body.append(probe);
+  probe.style.color = `var(${name})`;
+  const parts = getComputedStyle(probe).color.match(/[0-9.]+/g).slice(0, 3).map(Number);
+  probe.remove();
+  const [r, g, b] = parts.map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_follow_the_system_and_every_text_can_be_read(served: Running, browser: Browser, scheme: Any) -> None:
+    with visit(browser, served.url, color_scheme=scheme) as seen:
+        light = {
+            name: seen.page.evaluate(LUMINANCE, f"--{name}")
+            for name in ("paper", "sheet", "ink", "soft", "guess", "accent", "accent-ink", "bad", "bad-wash")
+        }
+        assert (light["paper"] > 0.5) == (scheme == "light")
+        pairs = [(text, ground) for text in ("ink", "soft", "guess", "accent") for ground in ("paper", "sheet")]
+        for text, ground in [*pairs, ("accent-ink", "accent"), ("bad", "bad-wash")]:
+            high, low = sorted((light[text], light[ground]), reverse=True)
+            assert (high + 0.05) / (low + 0.05) >= 4.5, (text, ground)
+
+
+def test_inline_scripts_do_not_run(served: Running, browser: Browser) -> None:
+    with visit(browser, served.url) as seen:
+        seen.expected.append("Content Security Policy")
+        seen.page.evaluate(
+            """() => {
+                const script = document.createElement("script");
+                script.textContent = "window.ran = true";
+                document.body.append(script);
+                document.body.insertAdjacentHTML("beforeend", "<img src='/nothing' onerror='window.ran = true'>");
+            }"""
+        )
+        seen.expected.append("404")
+        assert seen.page.evaluate("window.ran") is None
+        assert any("Content Security Policy" in problem for problem in seen.problems)
+
+
+def test_a_text_of_the_server_is_never_markup(served: Running, hearing_browser: Browser) -> None:
+    def answer(route: Route) -> None:
+        config = json.loads(route.request.post_data or "")["config"]
+        data = {"stream_id": config["stream_id"], "sequence_id": config["sequence_id"], "recognition_text": "<b>x</b>"}
+        route.fulfill(json={"code": 0, "msg": "success", "data": data}, headers={"X-Lingting-Confirmed": "3"})
+
+    with visit(hearing_browser, served.url) as seen:
+        seen.page.route(STREAM_GLOB, answer)
+        seen.sign_in(served.key)
+        seen.page.click("#record")
+        expect(seen.page.locator("#confirmed")).to_have_text("<b>")
+        expect(seen.page.locator("#guess")).to_have_text("x</b>")
+        seen.page.click("#record")
+        expect(seen.page.locator("#confirmed")).to_have_text("<b>x</b>")
+
+
+def test_a_refused_microphone_says_how_to_allow_it(served: Running, playwright: Playwright) -> None:
+    with (
+        contextlib.closing(launch(playwright, None, "--use-fake-device-for-media-stream")) as refusing,
+        visit(refusing, served.url) as seen,
+    ):
+        seen.sign_in(served.key)
+        seen.page.click("#record")
+        expect(seen.page.locator("#speak-error")).to_contain_text("site settings")
+        expect(seen.page.locator("#record")).to_have_text("Start")
+
+
+def test_a_missing_microphone_says_so(served: Running, browser: Browser) -> None:
+    with visit(browser, served.url, permissions=["microphone"]) as seen:
+        seen.sign_in(served.key)
+        seen.page.click("#record")
+        expect(seen.page.locator("#speak-error")).to_contain_text("no microphone")
+
+
+def test_without_https_the_page_says_what_is_missing(served: Running, hearing_browser: Browser) -> None:
+    elsewhere = served.url.replace("127.0.0.1", "elsewhere.test")
+    with visit(hearing_browser, elsewhere) as seen:
+        seen.sign_in(served.key)
+        seen.page.click("#record")
+        expect(seen.page.locator("#speak-error")).to_contain_text("LINGTING_TLS_CERTIFICATE")
+        seen.expected.append("Cross-Origin-Opener-Policy")
+
+
+def test_packets_are_those_of_any_client_and_survive_a_bad_network(served: Running, hearing_browser: Browser) -> None:
+    sent: list[tuple[int, int, int, str]] = []
+
+    def flaky(route: Route) -> None:
+        body = json.loads(route.request.post_data or "")
+        config = body["config"]
+        assert (config["format"], config["engine_type"], len(config["stream_id"])) == ("pcm", "16k_auto", 16)
+        sent.append((config["sequence_id"], config["action"], len(body["speech"]["speech"]), config["stream_id"]))
+        if len(sent) in (1, 4, 5, 8):
+            route.abort("connectionfailed")
+        else:
+            route.continue_()
+
+    with visit(hearing_browser, served.url) as seen:
+        seen.expected.append("ERR_CONNECTION_FAILED")
+        seen.page.route(STREAM_GLOB, flaky)
+        seen.sign_in(served.key)
+        seen.page.click("#record")
+        expect(seen.page.locator("#guess")).to_have_text(" so far", timeout=15_000)
+        expect(seen.page.locator("#clock")).to_have_text("0:03", timeout=15_000)
+        seen.page.click("#record")
+        expect(seen.page.locator("#record")).to_have_text("Start", timeout=15_000)
+        heard = seen.page.inner_text("#confirmed")
+    numbers = [number for number, *_ in sent]
+    last = max(numbers)
+    assert set(numbers) == set(range(last + 1))
+    assert len(numbers) == last + 1 + 4, "each packet that failed was sent once more"
+    actions = {number: action for number, action, *_ in sent}
+    assert [actions[number] for number in range(last + 1)] == [1, *[0] * (last - 1), 2]
+    assert all(size == 8536 for number, _, size, _ in sent if number != last), "200 ms in base64"
+    assert len({stream for *_, stream in sent}) == 1
+    samples = int(re.sub(r"\D", "", heard))
+    assert (last - 1) * 3200 < samples - 3200 + 1 <= last * 3200
+
+
+def test_a_stream_that_is_refused_says_what_to_do(served: Running, hearing_browser: Browser) -> None:
+    key = served.new_key(("audio:flash",))
+    with visit(hearing_browser, served.url) as seen:
+        seen.expected.append("400")
+        seen.sign_in(key)
+        seen.page.click("#record")
+        expect(seen.page.locator("#speak-error")).to_contain_text("speech_to_text:speech")
+        expect(seen.page.locator("#record")).to_have_text("Start")
+
+
+def choose(page: Page, name: str, content: bytes) -> None:
+    page.click('#tabs a[href="#file"]')
+    page.set_input_files("#file-input", {"name": name, "mimeType": "audio/wav", "buffer": content})
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "console"),
+    [
+        (b"", "empty", None),
+        (b"not audio", "Convert it", "415"),
+        (b"x" * 200_001, "this server takes up to", None),
+        (b"RIFF" + b"\1\0" * 16_000 * 4, "no more than that", "413"),
+    ],
+)
+def test_a_file_that_cannot_be_taken_says_what_to_do(
+    served: Running, browser: Browser, content: bytes, words: str, console: str | None
+) -> None:
+    with visit(browser, served.url) as seen:
+        seen.expected += [console] if console else []
+        seen.sign_in(served.key)
+        choose(seen.page, "said.wav", content)
+        expect(seen.page.locator("#file-error")).to_contain_text(words)
+        expect(seen.page.locator("#result")).to_be_hidden()
+        expect(seen.page.locator("#progress")).to_be_hidden()
+
+
+def test_hot_words_and_the_format_reach_the_server(served: Running, browser: Browser) -> None:
+    with visit(browser, served.url, viewport=DESKTOP) as seen:
+        seen.sign_in(served.new_key())
+        seen.page.click('#tabs a[href="#file"]')
+        seen.page.fill("#hot-words", "聆听，Kubernetes & more")
+        with seen.page.expect_request("**/asr/flash") as sent:
+            choose(seen.page, "said.PCM", b"\1\0" * 1600)
+        expect(seen.page.locator("#sentences")).to_contain_text("heard 1600 samples")
+        assert sent.value.headers["format"] == "pcm"
+    assert served.service.recognizer.seen[-1][1].hot_words == ("聆听", "Kubernetes & more")
+
+
+def test_the_operators_view_refuses_other_keys_and_names_the_command(served: Running, browser: Browser) -> None:
+    with visit(browser, f"{served.url}/#operator") as seen:
+        seen.sign_in(served.key)
+        expect(seen.page.locator("#operator-error")).to_contain_text("--scope operator")
+        expect(seen.page.locator("#operator")).to_be_hidden()
+
+
+def test_a_key_that_is_revoked_ends_the_operators_view(served: Running, browser: Browser) -> None:
+    key = served.new_key((OPERATOR,), owner="Revoked")
+    with visit(browser, f"{served.url}/#operator") as seen:
+        seen.expected.append("401")
+        seen.sign_in(key)
+        expect(seen.page.locator("#op-state")).to_have_text("Ready")
+        directory = served.service.access.directory
+        (found,) = (each for each in directory.keys() if key.startswith(each.prefix))  # noqa: SIM118
+        directory.set_key_disabled(found.id, True)
+        expect(seen.page.locator("#sign-in-error")).to_contain_text("no longer accepted", timeout=10_000)
+        expect(seen.page.locator("#operator")).to_be_hidden()

@@ -1,0 +1,138 @@
+"""Speech from a recording as the microphone, files, and what comes of them, with the real model."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import itertools
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Playwright, expect
+
+from tests.clients.hearing import assert_heard, mandarin
+from tests.conftest import LINGTING, LiveServer
+from tests.console.conftest import HEARING, PHONE, launch, visit
+from tests.recordings import recording
+
+pytestmark = pytest.mark.engine
+
+WATCH = """() => {
+  window.shown = [];
+  const seen = () => window.shown.push([
+    document.querySelector("#confirmed").textContent, document.querySelector("#guess").textContent]);
+  new MutationObserver(seen).observe(document.querySelector("#speak-text"), { subtree: true, childList: true });
+}"""
+DROP = """([content, name]) => {
+  const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
+  const carried = new DataTransfer();
+  carried.items.add(new File([bytes], name, { type: "audio/wav" }));
+  const event = (kind) => new DragEvent(kind, { dataTransfer: carried, bubbles: true, cancelable: true });
+  const field = document.querySelector("#drop");
+  field.dispatchEvent(event("dragover"));
+  field.dispatchEvent(event("drop"));
+}"""
+
+
+def test_speech_becomes_text_while_it_is_spoken(live_server: LiveServer, playwright: Playwright) -> None:
+    said = mandarin()
+    with (
+        contextlib.closing(launch(playwright, said.path, *HEARING)) as hearing,
+        visit(hearing, live_server.url, viewport=PHONE) as seen,
+    ):
+        seen.sign_in(live_server.key)
+        seen.page.evaluate(WATCH)
+        seen.page.click("#record")
+        expect(seen.page.locator("#guess")).not_to_be_empty(timeout=30_000)
+        expect(seen.page.locator("#confirmed")).not_to_be_empty(timeout=30_000)
+        expect(seen.page.locator("#record")).to_have_text("Stop")
+        seen.page.click("#record")
+        expect(seen.page.locator("#record")).to_have_text("Start", timeout=30_000)
+        assert_heard(seen.page.inner_text("#confirmed"), said)
+        expect(seen.page.locator("#guess")).to_be_empty()
+        shown: list[tuple[str, str]] = seen.page.evaluate("window.shown")
+        confirmed = [text for text, _ in shown]
+        for before, after in itertools.pairwise(confirmed):
+            assert after.startswith(before)
+        for figure in ("reply-time", "first-text", "final-text"):
+            expect(seen.page.locator(f"#{figure}")).to_have_text(re.compile(r"^[\d.]+ m?s$"))
+
+
+@pytest.fixture(scope="module")
+def transcribed(live_server: LiveServer, browser: Browser) -> Iterator[Page]:
+    """A page on which a recording was dropped."""
+    said = recording("beckett")
+    with visit(browser, live_server.url, accept_downloads=True) as seen:
+        seen.sign_in(live_server.key)
+        seen.page.click('#tabs a[href="#file"]')
+        seen.page.evaluate(DROP, [base64.b64encode(said.path.read_bytes()).decode(), "Fail better.wav"])
+        expect(seen.page.locator("#file-status")).to_contain_text("Fail better.wav")
+        expect(seen.page.locator("#result")).to_be_visible(timeout=60_000)
+        yield seen.page
+
+
+def test_a_dropped_file_becomes_sentences(transcribed: Page) -> None:
+    assert_heard(transcribed.inner_text("#sentences"), recording("beckett"))
+    expect(transcribed.locator("#file-name")).to_have_text("Fail better.wav")
+    expect(transcribed.locator("#file-summary")).to_contain_text("10 s of audio")
+
+
+def test_a_clicked_sentence_plays_and_is_marked(transcribed: Page) -> None:
+    sentence = transcribed.locator("#sentences button").last
+    sentence.click()
+    expect(sentence).to_have_attribute("aria-current", "true")
+    expect(transcribed.locator("#sentences [aria-current]")).to_have_count(1)
+    assert transcribed.evaluate("document.querySelector('#player').paused") is False
+    position = transcribed.evaluate("document.querySelector('#player').currentTime")
+    minutes, seconds = sentence.locator("time").inner_text().split(":")
+    assert position >= int(minutes) * 60 + int(seconds)
+    transcribed.evaluate("document.querySelector('#player').pause()")
+
+
+def downloaded(page: Page, extension: str) -> tuple[str, str]:
+    with page.expect_download() as waited:
+        page.click(f'#downloads a:text-is("{extension}")')
+    path = Path(waited.value.path())
+    return waited.value.suggested_filename, path.read_bytes().decode("utf-8")
+
+
+def test_downloads_hold_the_same_sentences_with_their_times(transcribed: Page) -> None:
+    name, content = downloaded(transcribed, "json")
+    assert name == "Fail better.json"
+    sentences = json.loads(content)["flash_result"]["sentences"]
+    texts = [sentence["text"] for sentence in sentences]
+    assert downloaded(transcribed, "txt") == ("Fail better.txt", "".join(f"{text}\n" for text in texts))
+    assert texts == transcribed.locator("#sentences button span").all_inner_texts()
+
+    name, srt = downloaded(transcribed, "srt")
+    cues = srt.rstrip("\n").split("\n\n")
+    assert name == "Fail better.srt"
+    assert [cue.split("\n")[0] for cue in cues] == [str(number) for number in range(1, len(texts) + 1)]
+    name, vtt = downloaded(transcribed, "vtt")
+    assert name == "Fail better.vtt"
+    header, *blocks = vtt.rstrip("\n").split("\n\n")
+    assert header == "WEBVTT"
+    for sentence, cue, block in zip(sentences, cues, blocks, strict=True):
+        _, times, text = cue.split("\n")
+        assert block == f"{times.replace(',', '.')}\n{text}"
+        assert text == sentence["text"]
+        for written, wanted in zip(times.split(" --> "), (sentence["begin_time"], sentence["end_time"]), strict=True):
+            hours, minutes, seconds, ms = (int(part) for part in re.split("[:,]", written))
+            assert ((hours * 60 + minutes) * 60 + seconds) * 1000 + ms == wanted
+
+
+def test_the_operator_sees_what_was_used(live_server: LiveServer, browser: Browser, transcribed: Page) -> None:
+    environment = {**os.environ, "LINGTING_DATA_DIR": str(live_server.data_dir)}
+    command = [str(LINGTING), "keys", "create", "watcher", "--scope", "operator", "--json"]
+    made = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    with visit(browser, f"{live_server.url}/#operator") as seen:
+        seen.sign_in(json.loads(made.stdout)["key"])
+        expect(seen.page.locator("#op-state")).to_have_text("Ready")
+        expect(seen.page.locator("#op-queued")).to_have_text(re.compile(r"^\d+$"))
+        expect(seen.page.locator("#op-latency")).to_contain_text("flash")
+        expect(seen.page.locator("#op-usage")).to_contain_text("default")
