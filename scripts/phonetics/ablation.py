@@ -30,6 +30,7 @@ from lingting.phonetics.corrector import Tuning
 from lingting.phonetics.lattice import Sounds
 from lingting.phonetics.lexicon import Lexicon
 from lingting.phonetics.models import CompactModel, KenlmModel, LanguageModel
+from lingting.recognition.batcher import SPARE
 from lingting.recognition.engine import DecodeRequest
 from lingting.recognition.types import Hypothesis
 from lingting.text.scoring import ErrorCount, error_rate, tokens
@@ -117,6 +118,8 @@ def load(model: Path) -> list[Clip]:
 
 
 async def decode(model: Path) -> list[tuple[str, str, list[tuple[str, float]]]]:
+    if "LINGTING_SPEECH_DIR" not in os.environ:
+        raise SystemExit("set LINGTING_SPEECH_DIR to the folder of the recordings and their manifest.tsv")
     folder = Path(os.environ["LINGTING_SPEECH_DIR"])
     engine = WhisperEngine(model, workers=1)
     decoder = Decoder()
@@ -129,10 +132,11 @@ async def decode(model: Path) -> list[tuple[str, str, list[tuple[str, float]]]]:
             continue
         path = folder / row["path"]
         samples = await decoder.decode(path, format=path.suffix[1:], sample_rate=16_000, max_seconds=60)
-        window = next(window for window in engine.windows if window >= seconds)
+        window = next((window for window in engine.windows if window >= seconds + SPARE), engine.windows[-1])
         (answer,) = engine.decode([DecodeRequest(engine.encode(samples, window), "zh")])
         guesses = [(convert(guess.text, "simplified"), guess.log_probability) for guess in answer.hypotheses]
         found.append((row["path"], row["reference"], guesses))
+    await decoder.close()
     return found
 
 

@@ -207,3 +207,31 @@ def test_the_weight_of_the_engine_decides_between_hypotheses(lexicon: Lexicon) -
     hypotheses = [Hypothesis("京梁守护者", -1.0), Hypothesis("精灵守护者", -3.0)]
     assert Corrector(lexicon, model, Tuning(engine_weight=0.0)).correct(hypotheses).index == 1
     assert Corrector(lexicon, model, Tuning(engine_weight=100.0)).correct(hypotheses).index == 0
+
+
+MEMORY = """
+import random
+from pathlib import Path
+from lingting.recognition.types import Hypothesis
+def megabytes():
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+before = megabytes()
+from lingting.phonetics import Corrector
+from lingting.phonetics.corrector import Tuning
+from lingting.phonetics.lexicon import Lexicon
+from lingting.phonetics.models import CompactModel
+lexicon = Lexicon()
+corrector = Corrector(lexicon, CompactModel(lexicon), Tuning())
+words, dice = lexicon.arrays["words2"], random.Random(3)
+for _ in range(100):
+    rows = [dice.randrange(len(words)) for _ in range(10)]
+    corrector.correct([Hypothesis("".join(chr(code) for row in rows for code in words[row]), -5.0)])
+print(megabytes() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's /proc")
+def test_memory_stays_under_60_megabytes_whatever_is_said() -> None:
+    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 60

@@ -11,6 +11,7 @@ from lingting.phonetics.lexicon import Lexicon
 
 DEBIAN_FOLDER = Path("/usr/lib")
 DEBIAN_MODELS = "*/libime/zh_CN.lm"
+_REMEMBERED = 1024
 
 
 class LanguageModel(Protocol):
@@ -38,9 +39,16 @@ class CompactModel:
 
     def __init__(self, lexicon: Lexicon, border: float = 0.3) -> None:
         """`border` weighs the affinity between the last character of a word and the first of the next."""
+        arrays = lexicon.arrays
+        step = lexicon.cost_step * border
         self._lexicon = lexicon
-        self._border = border
         self._most = border * float(lexicon.meta["most_affinity"])
+        self._weighted = [value * step for value in range(-128, 256)]
+        self._names = {code: chr(code) for code in arrays["characters"].tolist()}
+        self._common = {
+            chr(code): self._weighted[128 + cost]
+            for code, cost in zip(arrays["characters"].tolist(), arrays["character_costs"].tolist(), strict=True)
+        }
         self._rows: dict[str, dict[str, float]] = {}
 
     def start(self) -> str:
@@ -53,30 +61,26 @@ class CompactModel:
         row = self._rows.get(state) or self._row(state)
         affinity = row.get(word[0])
         if affinity is None:
-            affinity = row[word[0]] = self._rarely(row[""], word[0])
+            affinity = row[""] + self._common.get(word[0], 0.0)
+            affinity = max(-self._most, min(self._most, affinity))
         return arc.cost - affinity, word[-1]
 
     def _row(self, character: str) -> dict[str, float]:
         """Weighted affinities of what follows `character`; under "" the log probability of each that is not listed."""
         arrays = self._lexicon.arrays
-        step = self._lexicon.cost_step * self._border
+        names, weighted = self._names, self._weighted
         index = int(self._lexicon.row_of[ord(character)])
         row = {"": -self._most}
         if index < self._lexicon.character_count:
             begin, end = arrays["affinity_starts"][index : index + 2]
             second = arrays["affinity_second"][begin:end].tolist()
             affinities = arrays["affinities"][begin:end].tolist()
-            row = {chr(code): affinity * step for code, affinity in zip(second, affinities, strict=True)}
-            row[""] = -float(arrays["affinity_defaults"][index]) * step
+            row = {names[code]: weighted[128 + value] for code, value in zip(second, affinities, strict=True)}
+            row[""] = -weighted[128 + int(arrays["affinity_defaults"][index])]
+        if len(self._rows) >= _REMEMBERED:
+            self._rows = {}
         self._rows[character] = row
         return row
-
-    def _rarely(self, transition: float, character: str) -> float:
-        index = int(self._lexicon.row_of[ord(character)])
-        if index == self._lexicon.character_count:
-            return -self._most
-        common = float(self._lexicon.arrays["character_costs"][index]) * self._lexicon.cost_step * self._border
-        return max(-self._most, min(self._most, transition + common))
 
 
 class KenlmModel:
