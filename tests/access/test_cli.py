@@ -163,6 +163,27 @@ def test_a_tenants_limits_are_set_and_given_back() -> None:
     assert read("tenants", "show", made["id"])["limits"] == {"audio_seconds_per_day": 3600}
 
 
+@pytest.mark.parametrize("kind", ["tenants", "apps", "keys"])
+def test_hot_words_are_added_listed_removed_and_read_from_a_file(kind: str, tmp_path: Path) -> None:
+    run(kind, "create", "bot")
+    listed = tmp_path / "words.txt"
+    listed.write_bytes("\ufeff盛源\r\n\r\n  Lingting \n上海，南京\n".encode())
+    assert read(kind, "hot-words", "bot", "--add", "停滞", "--add", "楼市")["hot_words"] == ["停滞", "楼市"]
+    changed = read(kind, "hot-words", "bot", "--remove", "停滞", "--file", str(listed))
+    assert changed["hot_words"] == ["楼市", "盛源", "Lingting", "上海", "南京"]
+    assert read(kind, "hot-words", "bot") == changed == read(kind, "show", "bot")
+    assert "楼市, 盛源, Lingting" in run(kind, "show", "bot").stdout
+    assert "hot_words" not in run(kind, "list").stdout
+    run(kind, "hot-words", "bot", "--clear", "--file", "-", answer="停滞\n")
+    assert read(kind, "show", "bot")["hot_words"] == ["停滞"]
+    assert read(kind, "hot-words", "bot", "--clear")["hot_words"] == []
+
+
+def test_a_file_of_hot_words_that_is_not_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_bytes("停滞".encode("gb18030"))
+    assert "UTF-8" in fails("tenants", "hot-words", "default", "--file", str(tmp_path / "words.txt"))
+
+
 def test_a_tenant_is_disabled_enabled_and_deleted_with_what_it_has() -> None:
     run("tenants", "create", "acme")
     run("apps", "create", "bot", "--tenant", "acme")
@@ -193,6 +214,8 @@ def test_a_tenant_is_disabled_enabled_and_deleted_with_what_it_has() -> None:
         (("tenants", "delete", "default", "--yes"), "disable it instead"),
         (("tenants", "limits", "default", "--limit", "spoons=3"), "streams"),
         (("tenants", "limits", "default", "--limit", "streams=0"), "at least 1"),
+        (("tenants", "hot-words", "default", "--add", "x" * 65), "64 characters, got 65"),
+        (("apps", "hot-words", "nobody", "--add", "x"), "lingting apps list"),
         (("usage", "--by", "colour"), "tenant, app, interface, model, day"),
     ],
 )

@@ -77,8 +77,9 @@ class Recognizer:
 class Live:
     """A live session that remembers what it was given."""
 
-    def __init__(self, recognizer: Recognizer) -> None:
+    def __init__(self, recognizer: Recognizer, options: RecognitionOptions) -> None:
         self._recognizer = recognizer
+        self.options = options
         self.samples: list[Samples] = []
         self.ended = False
 
@@ -151,7 +152,7 @@ class Service:
     def _open(self, options: RecognitionOptions) -> Live:
         if self.open_error is not None:
             raise self.open_error
-        session = Live(self.recognizer)
+        session = Live(self.recognizer, options)
         self.sessions.append(session)
         return session
 
