@@ -6,13 +6,14 @@ in the data folder), else from its default. Unknown names and invalid values sto
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from lingting.errors import SettingsError
@@ -42,6 +43,11 @@ class Settings(BaseSettings):
     port: int = Field(8300, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     tls_certificate: Path | None = Field(None, description="PEM file of the TLS certificate chain.")
     tls_key: Path | None = Field(None, description="PEM file of the TLS private key.")
+
+    trusted_proxies: str = Field(
+        "",
+        description="Reverse proxies whose X-Forwarded-For is believed: addresses and networks, separated by commas.",
+    )
 
     # -- where it keeps things ----------------------------------------------------------------------------------------
     data_dir: Path = Field(
@@ -125,6 +131,18 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return env_settings, init_settings
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> str:
+        texts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise ValueError("write addresses and networks such as 127.0.0.1,10.0.0.0/8")
+        try:
+            networks = [ipaddress.ip_network(text.strip()) for text in texts if text.strip()]
+        except ValueError as error:
+            raise ValueError(f"{error}; write addresses and networks such as 127.0.0.1,10.0.0.0/8") from None
+        return ",".join(map(str, networks))
 
     @model_validator(mode="after")
     def _tls_needs_both(self) -> Settings:

@@ -22,6 +22,7 @@ from lingting.api.body import clear_spool
 from lingting.api.door import Backend, Queued
 from lingting.api.exchange import Exchange
 from lingting.api.headers import Gateway
+from lingting.api.proxies import Proxies
 from lingting.api.render import flash_error, gateway_error, is_open_api, is_openai, openai_error
 from lingting.operations.metrics import Metrics
 from lingting.operations.recent import Recent
@@ -60,7 +61,7 @@ def create_app(service: Backend) -> Starlette:
         routes=_routes(),
         lifespan=lifespan,
         exception_handlers={HTTPException: _not_routed},
-        middleware=[Middleware(Gateway, observe=observe)],
+        middleware=[Middleware(Gateway, observe=observe, proxies=Proxies(service.settings))],
     )
     app.router.redirect_slashes = False
     door.attach(app, service, metrics, spool, disk)

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lingting.api import exchange as exchanges
 from lingting.api.exchange import Exchange
+from lingting.api.proxies import Proxies
 from lingting.api.render import internal_error
 
 SECURITY_HEADERS = (
@@ -38,10 +39,12 @@ class Gateway:
     Args:
         app: what answers.
         observe: told about every finished request, with the seconds it took.
+        proxies: whose word on a client's address counts.
     """
 
-    def __init__(self, app: ASGIApp, observe: Callable[[Scope, Exchange, float], None]) -> None:
+    def __init__(self, app: ASGIApp, observe: Callable[[Scope, Exchange, float], None], proxies: Proxies) -> None:
         self._app = app
+        self._proxies = proxies
         self._observe = observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,6 +54,7 @@ class Gateway:
             return
         started = time.perf_counter()
         exchange = exchanges.begin(scope)
+        self._proxies.reveal(scope)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
