@@ -58,12 +58,12 @@ def test_live_finals_go_before_files_and_guesses(engine: FakeEngine, batcher: Ba
     assert [level for level, _ in engine.encoded][1] == 4
 
 
-def test_the_guess_of_a_stream_that_shows_nothing_yet_goes_before_other_guesses(
+def test_the_first_guess_at_an_utterance_goes_before_files_and_other_guesses(
     engine: FakeEngine, batcher: Batcher
 ) -> None:
     hold(engine, batcher)
     later = batcher.submit(job(1, Kind.PARTIAL))
-    first = batcher.submit(job(2, Kind.PARTIAL, patience=0.0))
+    first = batcher.submit(job(2, Kind.FIRST))
     engine.gate.set()
     later.result(30)
     first.result(30)

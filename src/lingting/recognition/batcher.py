@@ -1,8 +1,9 @@
 """The one owner of compute: every encoding, decoding and alignment of every caller goes through it.
 
-Encoding is done singly, decoding in batches of equal window. Finals of live streams go before everything else; files
-and guesses share the rest, earliest deadline first. A guess takes its audio only when its turn comes, so the newest
-audio is what is decoded. Files leave a worker to live streams while there are any.
+Encoding is done singly, decoding in batches of equal window. Finals of live streams go before everything else, then the
+first guesses at what is said; files and later guesses share the rest, earliest deadline first. A guess takes its audio
+only when its turn comes, so the newest audio is what is decoded. Files leave a worker to live streams while there are
+any.
 """
 
 from __future__ import annotations
@@ -25,12 +26,27 @@ log = logging.getLogger(__name__)
 
 
 class Kind(IntEnum):
-    """What a job is for: the final text of a live utterance, a short file, a guess, or a part of a long file."""
+    """What a job is for.
+
+    FINAL is the final text of a live utterance, FIRST the first guess at one, PARTIAL a later guess; FILE is a short
+    file and BULK a part of a long one.
+    """
 
     FINAL = 0
-    FILE = 1
-    PARTIAL = 2
-    BULK = 3
+    FIRST = 1
+    FILE = 2
+    PARTIAL = 3
+    BULK = 4
+
+    @property
+    def guess(self) -> bool:
+        """Whether the text will be replaced anyway."""
+        return self in (Kind.FIRST, Kind.PARTIAL)
+
+    @property
+    def rank(self) -> int:
+        """Finals go before first guesses, and these before all others; lower goes first."""
+        return min(self, Kind.FILE)
 
     @property
     def yields(self) -> bool:
@@ -38,9 +54,16 @@ class Kind(IntEnum):
         return self in (Kind.FILE, Kind.BULK)
 
 
-_PATIENCE: dict[Kind, Seconds] = {Kind.FINAL: 0.0, Kind.FILE: 0.5, Kind.PARTIAL: 1.0, Kind.BULK: 2.0}
-_BATCH = {1: 8}
-_BEAM_BATCH = 4
+_PATIENCE: dict[Kind, Seconds] = {
+    Kind.FINAL: 0.0,
+    Kind.FIRST: 0.0,
+    Kind.FILE: 0.5,
+    Kind.PARTIAL: 1.0,
+    Kind.BULK: 2.0,
+}
+_BATCH = 4
+"""Utterances decoded together: eight would cost a tenth less each and keep a worker twice as long."""
+
 SPARE: Seconds = 0.4
 """A window leaves this much silence after the speech: with none, the decoder misses the end and loops."""
 
@@ -86,7 +109,6 @@ class Job:
         prior: see `DecodeRequest.prior`.
         beam: beam size, 1 is greedy.
         align: whether character times are wanted.
-        patience: seconds after which it would be late; those of its kind by default.
         context: see `DecodeRequest.context`.
         choose: picks among the hypotheses.
     """
@@ -97,7 +119,6 @@ class Job:
     prior: float = 0.0
     beam: int = 5
     align: bool = True
-    patience: Seconds | None = None
     context: str = ""
     choose: Choose = first_hypothesis
     future: Future[Recognised | None] = field(default_factory=Future)
@@ -108,8 +129,8 @@ class Job:
     tried: Decoded | None = None
 
     @property
-    def urgency(self) -> tuple[bool, float]:
-        return self.kind is not Kind.FINAL, self.deadline
+    def urgency(self) -> tuple[int, float]:
+        return self.kind.rank, self.deadline
 
     @property
     def group(self) -> tuple[int, int, int]:
@@ -141,7 +162,7 @@ class Batcher:
         Raises (through the future):
             RecognitionFailed: the engine failed.
         """
-        job.deadline = time.monotonic() + (_PATIENCE[job.kind] if job.patience is None else job.patience)
+        job.deadline = time.monotonic() + _PATIENCE[job.kind]
         with self._wake:
             if self._closed:
                 job.future.set_exception(RecognitionFailed("the server is stopping"))
@@ -174,7 +195,7 @@ class Batcher:
     def predicted_wait(self) -> Seconds:
         """Seconds until a file submitted now would start, from what is queued and what such jobs cost lately."""
         with self._wake:
-            queued = [job for job in (*self._waiting, *self._encoded) if job.kind is not Kind.PARTIAL]
+            queued = [job for job in (*self._waiting, *self._encoded) if not job.kind.guess]
             return len(queued) * self._cost.per_job / self.workers
 
     def close(self) -> None:
@@ -227,9 +248,8 @@ class Batcher:
         if encoded:
             first = min(encoded, key=_urgency)
             batch = sorted((job for job in encoded if job.group == first.group), key=_urgency)
-            limit = _BATCH.get(first.beam, _BEAM_BATCH)
-            if not _encode_first(next_waiting, first, room=len(batch) < limit):
-                batch = batch[:limit]
+            if not _encode_first(next_waiting, first, room=len(batch) < _BATCH):
+                batch = batch[:_BATCH]
                 self._encoded = [job for job in self._encoded if job not in batch]
                 return batch
         if next_waiting is None:
@@ -254,7 +274,7 @@ class Batcher:
             self._encoded.append(job)
 
     def _windows(self, kind: Kind) -> tuple[int, ...]:
-        if kind is Kind.PARTIAL:
+        if kind.guess:
             return self.engine.guess_windows
         return self.engine.fast_windows if kind is Kind.FINAL and self.busy else self.engine.windows
 
@@ -268,7 +288,7 @@ class Batcher:
         for job, answer in zip(batch, answers, strict=True):
             encoded = job.encoded
             assert encoded is not None
-            if job.kind is not Kind.PARTIAL and self._try_longer(job, encoded, answer):
+            if not job.kind.guess and self._try_longer(job, encoded, answer):
                 continue
             decoded = answer if job.tried is None else better(answer, job.tried, encoded.seconds)
             if not decoded.hypotheses[0].text or nobody_spoke(decoded):
@@ -316,7 +336,7 @@ def _encode_first(waiting: Job | None, encoded: Job, *, room: bool) -> bool:
     return room and waiting.kind is encoded.kind
 
 
-def _urgency(job: Job) -> tuple[bool, float]:
+def _urgency(job: Job) -> tuple[int, float]:
     return job.urgency
 
 

@@ -265,12 +265,11 @@ class LiveSession:
         utterance.partial = self._submit(
             Job(
                 audio=newest,
-                kind=Kind.PARTIAL,
+                kind=Kind.PARTIAL if utterance.guess else Kind.FIRST,
                 language=self._options.language or self._writing.language or utterance.language,
                 prior=self._prior,
                 beam=1,
                 align=False,
-                patience=None if utterance.guess else 0.0,
             )
         )
         utterance.partial.add_done_callback(lambda future: self._guessed(utterance, future))
