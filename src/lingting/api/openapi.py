@@ -13,7 +13,7 @@ from lingting.api import exchange as exchanges
 from lingting.api import openapi_openai
 from lingting.api.door import service_of
 from lingting.api.feishu_auth import APP_TOKEN_PATH, TENANT_TOKEN_PATH
-from lingting.api.feishu_speech import FILE_PATH, STREAM_PATH
+from lingting.api.feishu_speech import CONFIRMED_HEADER, FILE_PATH, STREAM_PATH
 from lingting.api.flash import FLASH_PATH
 from lingting.api.health import HEALTH_PATH, METRICS_PATH, READY_PATH
 from lingting.api.openai import MODELS_PATH, TRANSCRIPTIONS_PATH
@@ -169,6 +169,12 @@ def _file(settings: Settings) -> Document:
     }
 
 
+_CONFIRMED = {
+    "description": "How many characters of recognition_text, from its beginning, will not change any more.",
+    "schema": {"type": "integer", "minimum": 0},
+}
+
+
 def _stream(settings: Settings) -> Document:
     def example(sequence_id: int, action: int, speech: str) -> Document:
         return {
@@ -212,7 +218,7 @@ def _stream(settings: Settings) -> Document:
         "responses": {
             "200": {
                 "description": "The text so far, or the final text.",
-                "headers": _answer_headers(),
+                "headers": _answer_headers() | {CONFIRMED_HEADER: _CONFIRMED},
                 "content": json_content("StreamAnswer", {"success": {"code": 0, "msg": "success", "data": answer}}),
             },
             **gateway_responses("config.stream_id"),
