@@ -42,7 +42,7 @@ func main() {
 		fail(err)
 	}
 	if !response.Success() {
-		fail(fmt.Errorf("%d %s (log id %s)", response.Code, response.Msg, response.LogId()))
+		fail(fmt.Errorf("%d %s (log id %s)", response.Code, response.Msg, response.RequestId()))
 	}
 	fmt.Println(*response.Data.RecognitionText)
 }

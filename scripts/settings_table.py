@@ -1,0 +1,95 @@
+"""mkdocs hook: puts the table of all settings, made from `lingting.settings`, in place of `<!-- settings -->`."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from lingting.settings import PREFIX, Settings
+
+MARK = "<!-- settings -->"
+
+CHINESE = {
+    "host": "监听的地址。",
+    "port": "监听的端口；0 表示任取一个空闲端口。",
+    "tls_certificate": "TLS 证书链的 PEM 文件。",
+    "tls_key": "TLS 私钥的 PEM 文件。",
+    "data_dir": "存放数据库、模型和示例录音的目录。",
+    "database_url": "数据库的 SQLAlchemy URL；不设则用数据目录下的 SQLite。",
+    "limits_url": "在哪里统计速率：memory:// 或 redis://host:port/db。",
+    "model": "负责识别的模型名称。",
+    "compute_threads": "引擎的线程数；0 表示每个物理核心一个。",
+    "language": "所有语音的语言，或逐句判断（auto）。",
+    "script": "文字的中文字形：简体、繁体或照原样。",
+    "convert_numbers": "把说出的数字、日期和金额写成阿拉伯数字。",
+    "phonetics": "按读音对中文再校一遍；off 则给出引擎自己写的字。",
+    "language_model": "校正所用的 KenLM 文件；不设则自动查找。",
+    "endpoint_silence_ms": "静音多久后，流式的一句话即定稿（毫秒）。",
+    "max_utterance_seconds": "流式一句话的最长时间；说个不停时在最安静处切开。",
+    "file_max_seconds": "file_recognize 的最长音频（秒）。",
+    "flash_max_seconds": "Flash 与 OpenAI 转写的最长音频（秒）。",
+    "flash_max_bytes": "Flash 与 OpenAI 转写的最大文件（字节）。",
+    "stream_packet_max_bytes": "一个流式数据包的最大请求体（JSON 字节数）。",
+    "stream_max_seconds": "一条流的最长音频（秒）。",
+    "stream_idle_seconds": "一条流这么久没有数据包就结束。",
+    "stream_window": "sequence_id 最多可比期待的下一个号超前多少。",
+    "streams_per_tenant": "一个租户同时进行的流数。",
+    "file_requests_per_second": "一个租户每秒的 file_recognize 请求数。",
+    "flash_requests_per_second": "一个租户每秒的 Flash 请求数。",
+    "transcription_requests_per_second": "一个租户每秒的 OpenAI 转写请求数。",
+    "requests_per_tenant": "一个租户同时处理中的请求数。",
+    "audio_seconds_per_day": "一个租户每天（UTC）可发送的音频秒数；0 为不限。",
+    "audio_seconds_per_month": "一个租户每月（UTC）可发送的音频秒数；0 为不限。",
+    "login_failures_per_minute": "同一地址、同一应用一分钟内登录失败多少次后拒绝更多登录。",
+    "max_wait_seconds": "预计等待超过这么久，就拒绝新任务（秒）。",
+    "request_timeout_seconds": "发送方发请求头超过这么久，或在请求体中停顿这么久，就断开。",
+    "drain_seconds": "停止时最多为处理中的工作等多久。",
+    "log_level": "记录的最低级别。",
+    "metrics_public": "也向其他机器显示 /metrics，不只向本机。",
+    "log_format": "日志给人看（text）还是给机器看（json）。",
+}
+
+
+def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
+    """Called by mkdocs for every page."""
+    if MARK not in markdown:
+        return markdown
+    return markdown.replace(MARK, table(chinese=PurePosixPath(page.file.src_uri).parts[0] == "zh"))
+
+
+def table(*, chinese: bool = False) -> str:
+    """All settings as a Markdown table; what has no Chinese words yet is shown in English."""
+    head = "| 设置 | 默认值 | 取值 | 含义 |" if chinese else "| Setting | Default | Values | Meaning |"
+    rows = [head, "|---|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        meaning = (CHINESE.get(name) if chinese else None) or field.description or ""
+        rows.append(f"| `{PREFIX}{name.upper()}` | {_default(name, field)} | {_values(field)} | {meaning} |")
+    return "\n".join(rows)
+
+
+def _default(name: str, field: FieldInfo) -> str:
+    if name == "data_dir":
+        return "`data/`"
+    default = field.default
+    if default is None:
+        return ""
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
+
+
+def _values(field: FieldInfo) -> str:
+    kind = field.annotation
+    if get_origin(kind) in (Union, UnionType):
+        kind = next(part for part in get_args(kind) if part is not type(None))
+    if get_origin(kind) is Literal:
+        return ", ".join(f"`{value}`" for value in get_args(kind))
+    bounds = [
+        f"{sign} {getattr(rule, attribute):g}"
+        for rule in field.metadata
+        for attribute, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"))
+        if getattr(rule, attribute, None) is not None
+    ]
+    kinds = {int: "number", float: "number", bool: "`true`, `false`"}
+    return " ".join([kinds.get(kind, "text") if isinstance(kind, type) else "text", *bounds])
