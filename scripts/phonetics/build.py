@@ -16,6 +16,7 @@ import sys
 import tarfile
 import tempfile
 from collections import Counter, defaultdict
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -27,15 +28,19 @@ PACKAGES = {
     "jieba==0.42.1": "055ca12f62674fafed09427f176506079bc135638a14e23e25be909131928db2",
     "Pinyin2Hanzi==0.1.1": "83f76c19a389742523343452066af0facee7a5b878443d71b736f68679abcd56",
 }
+PYPINYIN = "0.55.0"
 OUTPUT = Path(__file__).parents[2] / "src" / "lingting" / "phonetics" / "compact.model"
 LONGEST_WORD = 6
 READINGS = 6
+FAMILY_BITS = 9
 COST_STEP = 0.1
 MOST_AFFINITY = 8.0
 DEFAULT_COST = 160
 
 
 def main() -> None:
+    if version("pypinyin") != PYPINYIN:
+        raise SystemExit(f"the readings are those of pypinyin {PYPINYIN}: pip install pypinyin=={PYPINYIN}")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--packages", type=Path, help="folder of the downloaded packages; downloaded when absent")
     parser.add_argument("--output", type=Path, default=OUTPUT)
@@ -59,9 +64,6 @@ def download(folder: Path) -> Path:
         "download",
         "--quiet",
         "--no-deps",
-        "--no-binary",
-        ":all:",
-        "--no-build-isolation",
     ]
     subprocess.run([*command, "--require-hashes", "--dest", str(folder), "--requirement", str(wanted)], check=True)
     return folder
@@ -139,7 +141,17 @@ def build(folder: Path) -> tuple[dict[str, object], dict[str, np.ndarray]]:
             index_of[character, reading] = column
 
     arrays: dict[str, np.ndarray] = {"characters": codes, "readings": readings, "shares": shares}
-    arrays.update(word_tables(counts, spoken, used, index_of, shares, codes, families))
+    arrays.update(
+        word_tables(
+            counts=counts,
+            spoken=spoken,
+            used=used,
+            index_of=index_of,
+            shares=shares,
+            codes=codes,
+            families=families,
+        )
+    )
     arrays.update(character_affinities(folder, counts, codes))
     meta = {
         "syllables": names,
@@ -151,7 +163,17 @@ def build(folder: Path) -> tuple[dict[str, object], dict[str, np.ndarray]]:
     return meta, arrays
 
 
-def word_tables(counts, spoken, used, index_of, shares, codes, families):  # noqa: PLR0917
+def word_tables(
+    *,
+    counts: dict[str, int],
+    spoken: dict[str, list[tuple[str, int]]],
+    used: dict[str, Counter[tuple[str, int]]],
+    index_of: dict[tuple[str, tuple[str, int]], int],
+    shares: np.ndarray,
+    codes: np.ndarray,
+    families: dict[str, int],
+) -> dict[str, np.ndarray]:
+    """The words of each length in the order of their families, with readings (3 bits a character) and costs."""
     arrays = {}
     total = sum(counts[word] for word in spoken)
     for length in range(1, LONGEST_WORD + 1):
@@ -168,7 +190,7 @@ def word_tables(counts, spoken, used, index_of, shares, codes, families):  # noq
             for variant in variants:
                 key = 0
                 for syllable, _ in variant:
-                    key = key << 9 | families[syllables.family(syllable)]
+                    key = key << FAMILY_BITS | families[syllables.family(syllable)]
                 packed = 0
                 for character, each in zip(word, variant, strict=True):
                     packed = packed << 3 | index_of[character, each]
