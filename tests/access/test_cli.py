@@ -194,6 +194,16 @@ def test_a_tenant_is_disabled_enabled_and_deleted_with_what_it_has() -> None:
     assert [row["name"] for row in read("tenants", "list")] == ["default"]
 
 
+def test_the_key_of_tokens_is_replaced_at_once_only_when_that_is_meant() -> None:
+    until = datetime.fromisoformat(read("tokens", "rotate-key")["old_tokens_valid_until"])
+    assert timedelta(hours=1, minutes=59) < until - datetime.now(UTC) <= timedelta(hours=2, minutes=1)
+    assert "go on until" in run("tokens", "rotate-key", "--grace", "10m").stdout
+    assert "every token" in run("tokens", "rotate-key", "--now", code=1, answer="n\n").stderr
+    assert read("tokens", "rotate-key", "--now", "--yes") == {"old_tokens_valid_until": None}
+    assert "log" in run("tokens", "rotate-key", "--now", answer="y\n").stdout
+    run("tokens", "rotate-key", "--now", "--grace", "1h", code=2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "next_step"),
     [

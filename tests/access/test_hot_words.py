@@ -112,7 +112,7 @@ def test_lists_that_are_too_long_together_are_refused_from_either_side(operator:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with serving(tmp_path_factory.mktemp("hot words")) as running:
+    with serving(tmp_path_factory.mktemp("hot words"), drain_seconds=0.1) as running:
         yield running
 
 

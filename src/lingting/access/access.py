@@ -21,6 +21,7 @@ from lingting.access.limits import Limits
 from lingting.access.lookup import Grant
 from lingting.access.principal import Principal
 from lingting.access.records import CreatedApp, CreatedKey
+from lingting.access.signing import SigningKeys
 from lingting.access.usage import Usage
 from lingting.settings import Settings
 
@@ -67,7 +68,7 @@ class Access:
         self._skip_until = 0.0
         self._generation = -1
         self._refreshing: asyncio.Task[None] | None = None
-        self._signing_key = b""
+        self._signing_keys = SigningKeys()
         self.directory = Directory(self._database, clock)
         self.usage = Usage(self._database, self._run, clock)
         self.limits = Limits(settings, self.usage, clock)
@@ -79,7 +80,7 @@ class Access:
             DatabaseError: the database cannot be opened; the message says what to do.
         """
         await self._run(self._database.open)
-        self._signing_key = await self._run(lookup.signing_key, self._database)
+        _, self._signing_keys = await self._run(lookup.state_of, self._database)
         self._changes = await self._run(Changes, self._database, self._check_seconds)
         await self.usage.start()
         await self.limits.start()
@@ -134,13 +135,13 @@ class Access:
             if known == "?":
                 raise UnknownApp("an app_id is cli_ and 16 hexadecimal digits; `lingting apps list` shows all")
             secret_hash = credentials.hashed(app_secret)
-            claims, expires_in = await self._query(lookup.log_in, app_id, secret_hash, self._clock())
+            token, expires_in = await self._query(lookup.log_in, app_id, secret_hash, self._clock())
         except (UnknownApp, WrongSecret):
             await self.limits.check_login(known, address)
             await self.limits.login_failed(known, address)
             raise
         await self.limits.check_login(known, address)  # guesses that ran beside this one may have failed meanwhile
-        return IssuedToken(tokens.encode(claims, self._signing_key), expires_in)
+        return IssuedToken(token, expires_in)
 
     async def create_demo(self) -> tuple[CreatedApp, CreatedKey] | None:
         """The first start's app and key with their secrets; None when this database ever had any."""
@@ -153,10 +154,14 @@ class Access:
         if bearer.startswith(credentials.KEY_PREFIX):
             grant = await self._query(lookup.by_key, digest.hex(), now)
         else:
-            claims = tokens.decode(bearer, self._signing_key)
-            if claims is None:
+            proven = self._signing_keys.decode(bearer, now)
+            if proven is None and tokens.has_form(bearer) and not (self._changes and self._changes.exact):
+                self._seen = None  # another node may have signed it with a key that is too new to have been noticed
+                await self._refresh()
+                proven = self._signing_keys.decode(bearer, now)
+            if proven is None:
                 raise InvalidCredential("this is no tenant access token or API key of this server", "malformed")
-            grant = await self._query(lookup.by_token, claims, now)
+            grant = await self._query(lookup.by_token, *proven, now)
         if grant.generation == self._generation:
             while len(self._grants) >= _CACHED_GRANTS:
                 del self._grants[next(iter(self._grants))]
@@ -181,14 +186,14 @@ class Access:
 
     async def _reload(self, version: int) -> None:
         try:
-            generation = await self._run(self._database.generation)
+            generation, keys = await self._run(lookup.state_of, self._database)
         except SQLAlchemyError as error:
             _logger.warning("the database of credentials does not answer (%s)", type(error).__name__)
             self._seen, self._skip_until = None, time.monotonic() + _OUTAGE_SECONDS
             return
         if generation != self._generation:
             self._grants.clear()
-            self._generation = generation
+            self._generation, self._signing_keys = generation, keys
         self._seen = version
 
     async def _query(self, function: Callable[..., Any], *arguments: Any) -> Any:

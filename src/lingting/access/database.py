@@ -97,11 +97,6 @@ class Database:
         """Close every connection."""
         self._engine.dispose()
 
-    def generation(self) -> int:
-        """The count of management changes so far."""
-        with self.reading() as connection:
-            return int(connection.execute(sa.select(state.c.value).where(state.c.name == "generation")).scalar_one())
-
     def _migrate(self) -> None:
         with self.reading() as connection:
             if self._revision(connection) == HEAD:
@@ -173,6 +168,11 @@ class Changes:
         self._unreadable = 0
         if database.is_sqlite:
             self._connection = sqlite3.connect(str(database.url.database), timeout=0, check_same_thread=False)
+
+    @property
+    def exact(self) -> bool:
+        """Whether every change is noticed at once."""
+        return self._connection is not None
 
     def version(self) -> int:
         """A number that differs from the last one when something may have changed."""

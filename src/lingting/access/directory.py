@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from lingting.access import credentials
+from lingting.access import credentials, signing
 from lingting.access.database import Database, reason
 from lingting.access.errors import DatabaseError, ManagementError
 from lingting.access.hot_words import HotWordsChange, check_together
@@ -211,6 +211,18 @@ class Directory:
     def change_key_hot_words(self, reference: str, change: HotWordsChange) -> ApiKey:
         """Change the words that are listened for in what comes with an API key, besides its tenant's."""
         return key_from(self._change_hot_words(api_keys, reference, change))
+
+    # -- tokens -------------------------------------------------------------------------------------------------------
+
+    def rotate_signing_key(self, grace_seconds: float = signing.DEFAULT_GRACE) -> float | None:
+        """Replace the key that signs tokens; until when tokens of the old one count, None when they end now.
+
+        With the default every old token goes on to its own end; with 0 all tokens of all apps end.
+        """
+        now = self._clock()
+        with self._database.managing() as connection:
+            signing.rotate(connection, now, grace_seconds)
+        return now + grace_seconds if grace_seconds > 0 else None
 
     # -- usage --------------------------------------------------------------------------------------------------------
 

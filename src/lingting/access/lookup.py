@@ -10,12 +10,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from lingting.access import credentials
+from lingting.access import credentials, signing
 from lingting.access.database import Database
 from lingting.access.errors import InvalidCredential, UnknownApp, WrongSecret
 from lingting.access.principal import Principal, TenantLimits
 from lingting.access.schema import api_keys, apps, state, tenants
-from lingting.access.tokens import CLOCK_SKEW, LIFETIME, RENEW_BELOW, TokenClaims
+from lingting.access.signing import SigningKeys
+from lingting.access.tokens import CLOCK_SKEW, LIFETIME, RENEW_BELOW, TokenClaims, encode
 from lingting.hot_words import merged
 
 
@@ -28,11 +29,10 @@ class Grant:
     generation: int
 
 
-def signing_key(database: Database) -> bytes:
-    """The key that signs tokens on every node."""
+def state_of(database: Database) -> tuple[int, SigningKeys]:
+    """The count of management changes so far, and the keys that sign tokens on every node."""
     with database.reading() as connection:
-        value = connection.execute(sa.select(state.c.value).where(state.c.name == "signing_key")).scalar_one()
-    return bytes.fromhex(value)
+        return _generation(connection), signing.read(connection)
 
 
 def by_key(database: Database, secret_hash: str, now: float) -> Grant:
@@ -55,16 +55,17 @@ def by_key(database: Database, secret_hash: str, now: float) -> Grant:
     return _grant(row, valid_until, now, generation, key_id=row.id)
 
 
-def by_token(database: Database, claims: TokenClaims, now: float) -> Grant:
-    """What a token with these proven claims grants.
+def by_token(database: Database, claims: TokenClaims, key_until: float, now: float) -> Grant:
+    """What a token with these claims grants, which a key proved that counts until `key_until`.
 
     Raises:
         InvalidCredential: the token has expired, its secret was rotated, or the app or tenant is gone, disabled or
         expired.
     """
-    valid_until = claims.issued_at + LIFETIME + CLOCK_SKEW
+    valid_until: float = claims.issued_at + LIFETIME + CLOCK_SKEW
     if not claims.issued_at - CLOCK_SKEW <= now < valid_until:
         raise InvalidCredential("the tenant access token has expired", "expired")
+    valid_until = min(valid_until, key_until)
     with database.reading() as connection:
         generation = _generation(connection)
         row = connection.execute(_query(apps).where(apps.c.id == claims.app_id)).first()
@@ -78,8 +79,8 @@ def by_token(database: Database, claims: TokenClaims, now: float) -> Grant:
     return _grant(row, valid_until, now, generation, app_id=row.id)
 
 
-def log_in(database: Database, app_id: str, secret_hash: str, now: float) -> tuple[TokenClaims, int]:
-    """The claims of the token to hand to an app, and for how many seconds it is good.
+def log_in(database: Database, app_id: str, secret_hash: str, now: float) -> tuple[str, int]:
+    """The token to hand to an app, and for how many seconds it is good.
 
     The time of the last token lies with the app, so that every node hands out the same one while 30 minutes remain.
 
@@ -90,6 +91,7 @@ def log_in(database: Database, app_id: str, secret_hash: str, now: float) -> tup
     while True:
         with database.reading() as connection:
             row = connection.execute(_query(apps).where(apps.c.id == app_id)).first()
+            key = signing.read(connection).current
         if row is None or row.disabled or row.tenant_disabled or _expired(row, now):
             raise UnknownApp("no enabled app has this app_id; `lingting apps list` shows all")
         end = inf if row.expires_at is None else row.expires_at
@@ -110,7 +112,7 @@ def log_in(database: Database, app_id: str, secret_hash: str, now: float) -> tup
                 if connection.execute(update.values({column: issued_at})).rowcount == 0:
                     continue  # another node renewed it, or the secret was rotated, in between
         remaining = int(min(LIFETIME, issued_at + LIFETIME - int(now), end - now))
-        return TokenClaims(app_id, version, issued_at), max(1, remaining)
+        return encode(TokenClaims(app_id, version, issued_at), key), max(1, remaining)
 
 
 def _query(table: sa.Table) -> sa.Select[Any]:

@@ -101,5 +101,5 @@ state = Table(
     Column("name", String(64), primary_key=True),
     Column("value", Text, nullable=False),
 )
-"""`signing_key` (hexadecimal) signs tokens; `generation` counts the changes that make caches stale; `demo` is set
-once the first credentials were made."""
+"""`signing_key` signs tokens and `retired_signing_keys` did so before (`lingting.access.signing`); `generation` counts
+the changes that make caches stale; `demo` is set once the first credentials were made."""

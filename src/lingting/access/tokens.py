@@ -43,13 +43,17 @@ def encode(claims: TokenClaims, key: bytes) -> str:
     return TOKEN_PREFIX + base64.urlsafe_b64encode(body + _signature(body, key)).decode("ascii")
 
 
+def has_form(token: str) -> bool:
+    """Whether a text has the prefix and the length of a token."""
+    return token.startswith(TOKEN_PREFIX) and len(token) == len(TOKEN_PREFIX) + _ENCODED_LENGTH and token.isascii()
+
+
 def decode(token: str, key: bytes) -> TokenClaims | None:
     """The claims of a token that was signed with `key`; None for anything else."""
-    encoded = token.removeprefix(TOKEN_PREFIX)
-    if len(encoded) != _ENCODED_LENGTH or encoded == token or not encoded.isascii():
+    if not has_form(token):
         return None
     try:
-        raw = base64.b64decode(encoded, altchars=b"-_", validate=True)
+        raw = base64.b64decode(token.removeprefix(TOKEN_PREFIX), altchars=b"-_", validate=True)
     except binascii.Error:
         return None
     if len(raw) != _FIELDS.size + _SIGNATURE_BYTES:

@@ -24,6 +24,7 @@ COMMANDS = {
     "tenants": ("lingting.cli.access", "tenants", "Create and list tenants."),
     "apps": ("lingting.cli.access", "apps", "Create, list and revoke apps (app_id and app_secret)."),
     "keys": ("lingting.cli.access", "keys", "Create, list and revoke API keys."),
+    "tokens": ("lingting.cli.access_tokens", "app", "Replace the key that signs tokens."),
     "usage": ("lingting.cli.access", "usage", "Show who has used how much."),
     "settings": ("lingting.cli.settings", "app", "List every setting, its value and where that comes from."),
 }

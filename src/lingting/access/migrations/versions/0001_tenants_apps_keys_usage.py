@@ -111,7 +111,11 @@ def upgrade() -> None:
     )
     op.bulk_insert(
         state,
-        [{"name": "signing_key", "value": secrets.token_hex(32)}, {"name": "generation", "value": "1"}],
+        [
+            {"name": "signing_key", "value": secrets.token_hex(32)},
+            {"name": "retired_signing_keys", "value": "[]"},
+            {"name": "generation", "value": "1"},
+        ],
     )
 
 
