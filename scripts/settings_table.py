@@ -20,6 +20,7 @@ CHINESE = {
     "data_dir": "存放数据库、模型和示例录音的目录。",
     "database_url": "数据库的 SQLAlchemy URL；不设则用数据目录下的 SQLite。",
     "limits_url": "在哪里统计速率：memory:// 或 redis://host:port/db。",
+    "trusted_proxies": "相信哪些反向代理的 X-Forwarded-For：地址和网段，用逗号分隔。",
     "model": "负责识别的模型名称。",
     "compute_threads": "引擎的线程数；0 表示每个物理核心一个。",
     "language": "所有语音的语言，或逐句判断（auto）。",
@@ -74,7 +75,7 @@ def _default(name: str, field: FieldInfo) -> str:
     if name == "data_dir":
         return "`data/`"
     default = field.default
-    if default is None:
+    if default in (None, ""):
         return ""
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"
 
