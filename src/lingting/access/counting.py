@@ -19,6 +19,7 @@ from limits.aio.strategies import MovingWindowRateLimiter
 from lingting.errors import SettingsError
 
 _SWEEP_KEYS = 1024
+_SOCKET_SECONDS = 1.0
 _PREFIX = "lingting"
 
 
@@ -112,7 +113,10 @@ class RedisCounter:
 
     def __init__(self, url: str) -> None:
         options: dict[str, Any] = {"implementation": "redispy", "key_prefix": _PREFIX}
-        timeouts: dict[str, Any] = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0}
+        timeouts: dict[str, Any] = {
+            "socket_timeout": _SOCKET_SECONDS,
+            "socket_connect_timeout": _SOCKET_SECONDS,
+        }
         try:
             self._storage = RedisStorage(f"async+{url}", **options, **timeouts)
         except limits.errors.ConfigurationError:
