@@ -214,6 +214,7 @@ WRONG = [
      "a server needs an API key: --key or LINGTING_API_KEY; `lingting keys create` makes one"),
     (["{file}", "--server", "http://x", "--convert-numbers"],
      "--convert-numbers works in this process only; on a server it is a setting"),
+    (["{file}", "--server", "http://x", "--key", "x", "--explain"], "--explain works in this process only"),
 ]  # fmt: skip
 
 

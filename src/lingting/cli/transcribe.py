@@ -104,6 +104,9 @@ def transcribe(
     ] = False,
     model: Annotated[str | None, typer.Option("--model", "-m", help="Name of the model.")] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=32, help="Recordings at once.")] = 2,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Tell on stderr which characters were changed by sound, and why.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Do again what is done already.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
     server: Annotated[
@@ -123,6 +126,10 @@ def transcribe(
         raise _usage("--key and --insecure need --server")
     if convert_numbers and server is not None:
         raise _usage("--convert-numbers works in this process only; on a server it is a setting")
+    if explain and server is not None:
+        raise _usage("--explain works in this process only")
+    if explain:
+        _explain()
     words = tuple(word.strip() for word in hot_words.replace("，", ",").split(",") if word.strip())
     asked = Asked(language, words, convert_numbers, model)
     if not sources:
@@ -333,3 +340,13 @@ def _minutes(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _explain() -> None:
+    """Print what the second pass over Chinese changes."""
+    import logging
+
+    from lingting.recognition.utterance import corrections
+
+    corrections.addHandler(logging.StreamHandler())
+    corrections.setLevel(logging.DEBUG)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -14,6 +15,10 @@ from lingting.text.finish import finish, finish_text
 from lingting.text.script import Script, convert
 from lingting.text.words import from_characters, from_text, has_han, split_units
 
+corrections = logging.getLogger("lingting.corrections")
+"""What the second pass changed and why, at level debug. It holds text, so it stays off unless its own level is set."""
+corrections.setLevel(logging.INFO)
+
 
 class Correction(Protocol):
     """The outcome of a second pass: which hypothesis it starts from, and its text, as long as the hypothesis'."""
@@ -22,6 +27,9 @@ class Correction(Protocol):
     def index(self) -> int: ...
     @property
     def text(self) -> str: ...
+    def explain(self) -> str:
+        """One line for each change; empty where nothing was changed."""
+        ...
 
 
 class Corrector(Protocol):
@@ -66,6 +74,8 @@ class Writing:
                 context=said,
                 hot_words=options.hot_words,
             )
+            if corrections.isEnabledFor(logging.DEBUG) and (changes := correction.explain()):
+                corrections.debug("%s\n%s", correction.text, changes)
             return correction.index, correction.text
 
         return choose
