@@ -13,7 +13,6 @@ const EN = {
   key_hint: "The key begins with lt-. The first start of the server printed one; an operator makes more with “lingting keys create NAME”. It stays in this tab and is forgotten when you close it.",
   key_wrong: "The server does not know this key, or it was revoked. Check that you copied all of it, or ask the operator for a new one (“lingting keys create NAME”).",
   key_ended: "Your key is no longer accepted: it expired or was revoked. Sign in with another one.",
-  signing_in: "Checking the key …",
 
   start: "Start",
   stop: "Stop",
@@ -118,7 +117,6 @@ const ZH = {
   key_hint: "密钥以 lt- 开头。服务器第一次启动时会打印一个；运维人员可用“lingting keys create 名称”再创建。密钥只留在本标签页，关闭即忘。",
   key_wrong: "服务器不认识这个密钥，或者它已被吊销。请检查是否复制完整，或向运维人员要一个新的（lingting keys create 名称）。",
   key_ended: "密钥已失效：过期或被吊销。请换一个密钥登录。",
-  signing_in: "正在验证密钥……",
 
   start: "开始",
   stop: "停止",
