@@ -33,6 +33,9 @@ class Recognition:
 
     Building one loads the model, which takes a second or so: do it off the event loop.
 
+    Attributes:
+        language_model: the language model of the second pass over Chinese, or "off".
+
     Raises:
         ModelError: the model is not installed or cannot be loaded.
     """
@@ -40,14 +43,19 @@ class Recognition:
     def __init__(self, settings: Settings) -> None:
         folder = Store.at(settings.models_dir).path(settings.model)
         workers = settings.compute_threads or physical_cores()
+        engine = WhisperEngine(folder, workers, settings.model)
+        corrector = Corrector.load(settings.language_model) if settings.phonetics == "on" else None
+        self.language_model = corrector.language_model_name if corrector else "off"
+        log.info("model %s on %d workers, second pass over Chinese: %s", settings.model, workers, self.language_model)
+        if corrector and corrector.unused_language_model:
+            log.warning("the language model that was found is not used: %s", corrector.unused_language_model)
         self._pool = ThreadPoolExecutor(_LISTENERS, thread_name_prefix="listen")
-        self.batcher = Batcher(WhisperEngine(folder, workers, settings.model), workers)
-        detector = VoiceDetector()
+        self.batcher = Batcher(engine, workers)
         writing = Writing(
             script=settings.script,
             convert_numbers=settings.convert_numbers,
             language=None if settings.language == "auto" else settings.language,
-            corrector=Corrector.load(settings.language_model) if settings.phonetics == "on" else None,
+            corrector=corrector,
         )
         endpoint = EndpointConfig(
             silence=settings.endpoint_silence_ms / 1000,
@@ -56,7 +64,7 @@ class Recognition:
         )
         self.recognizer = Recognizer(
             self.batcher,
-            detector=detector,
+            detector=VoiceDetector(),
             writing=writing,
             live=LiveConfig(endpoint),
             pool=self._pool,
