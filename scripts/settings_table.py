@@ -67,7 +67,7 @@ def table(*, chinese: bool = False) -> str:
     rows = [head, "|---|---|---|---|"]
     for name, field in Settings.model_fields.items():
         meaning = (CHINESE.get(name) if chinese else None) or field.description or ""
-        rows.append(f"| `{PREFIX}{name.upper()}` | {_default(name, field)} | {_values(field)} | {meaning} |")
+        rows.append(f"| `{PREFIX}{name.upper()}` | {_default(name, field)} | {_values(field, chinese)} | {meaning} |")
     return "\n".join(rows)
 
 
@@ -80,7 +80,7 @@ def _default(name: str, field: FieldInfo) -> str:
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"
 
 
-def _values(field: FieldInfo) -> str:
+def _values(field: FieldInfo, chinese: bool) -> str:
     kind = field.annotation
     if get_origin(kind) in (Union, UnionType):
         kind = next(part for part in get_args(kind) if part is not type(None))
@@ -92,5 +92,6 @@ def _values(field: FieldInfo) -> str:
         for attribute, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"))
         if getattr(rule, attribute, None) is not None
     ]
-    kinds = {int: "number", float: "number", bool: "`true`, `false`"}
-    return " ".join([kinds.get(kind, "text") if isinstance(kind, type) else "text", *bounds])
+    number, text = ("数字", "文本") if chinese else ("number", "text")
+    kinds = {int: number, float: number, bool: "`true`, `false`"}
+    return " ".join([kinds.get(kind, text) if isinstance(kind, type) else text, *bounds])
