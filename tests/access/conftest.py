@@ -12,13 +12,17 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from lingting.access import Access
 from lingting.access.database import Database
 from lingting.access.directory import Directory, opened
+from lingting.access.schema import metadata
 from lingting.settings import Settings
 from tests.access.door import Clock, Door
 from tests.conftest import free_port
@@ -150,7 +154,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database without tables."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'lingting.db'}"
-    return new_postgresql_database(request.getfixturevalue("postgresql"), "template1")
+    return new_postgresql_database(request.getfixturevalue("postgresql"))
 
 
 @pytest.fixture(scope="session")
@@ -161,12 +165,32 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return path
 
 
+@dataclass(frozen=True)
+class UsedDatabase:
+    """A PostgreSQL database that every test finds as the first start leaves it; a copy for each would take longer."""
+
+    url: str
+    engine: sa.Engine
+    rows: dict[sa.Table, list[dict[str, Any]]]
+
+    def restored(self) -> str:
+        with self.engine.begin() as connection:
+            for table in reversed(metadata.sorted_tables):
+                connection.execute(sa.delete(table))
+            for table, rows in self.rows.items():
+                connection.execute(sa.insert(table), rows)
+        return self.url
+
+
 @pytest.fixture(scope="session")
-def postgresql_template(postgresql: str) -> str:
-    """The name of a database as the first start leaves it, to be copied."""
-    url = new_postgresql_database(postgresql, "template1")
+def used_postgresql(postgresql: str) -> Iterator[UsedDatabase]:
+    url = new_postgresql_database(postgresql)
     with opened(url):
-        return url.rpartition("/")[2]
+        engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        found = {table: connection.execute(sa.select(table)).mappings().all() for table in metadata.sorted_tables}
+    yield UsedDatabase(url, engine, {table: [dict(row) for row in rows] for table, rows in found.items() if rows})
+    engine.dispose()
 
 
 @pytest.fixture
@@ -182,17 +206,16 @@ def database_url(request: pytest.FixtureRequest) -> str:
     if request.param == "sqlite":
         url: str = request.getfixturevalue("sqlite_url")
         return url
-    return new_postgresql_database(
-        request.getfixturevalue("postgresql"), request.getfixturevalue("postgresql_template")
-    )
+    database: UsedDatabase = request.getfixturevalue("used_postgresql")
+    return database.restored()
 
 
-def new_postgresql_database(address: str, template: str) -> str:
+def new_postgresql_database(address: str) -> str:
     import psycopg
 
     name = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(f"postgresql://{address}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        connection.execute(f"CREATE DATABASE {name}")
     return f"postgresql+psycopg://{address}/{name}"
 
 

@@ -47,15 +47,15 @@ async def test_a_token_says_which_app_it_belongs_to(door: Door) -> None:
     assert who.scopes == {"speech_to_text:speech", "audio:flash", "audio:transcriptions"}
 
 
-@pytest.mark.parametrize("bearer", ["u-1234", "eyJhbGciOi.eyJ.x", "u-", "eyJ"])
-async def test_a_user_token_is_told_apart(door: Door, bearer: str) -> None:
-    with pytest.raises(UserToken):
-        await door.access.authenticate(bearer)
+async def test_a_user_token_is_told_apart(door: Door) -> None:
+    for bearer in ("u-1234", "eyJhbGciOi.eyJ.x", "u-", "eyJ"):
+        with pytest.raises(UserToken):
+            await door.access.authenticate(bearer)
 
 
-@pytest.mark.parametrize(
-    "bearer",
-    [
+async def test_a_bearer_that_is_none_of_ours_is_refused(door: Door) -> None:
+    door.key()
+    for bearer in (
         "",
         " ",
         "t-",
@@ -69,11 +69,8 @@ async def test_a_user_token_is_told_apart(door: Door, bearer: str) -> None:
         "lt-\udc80",
         "\0",
         "x" * 10_000,
-    ],
-)
-async def test_a_bearer_that_is_none_of_ours_is_refused(door: Door, bearer: str) -> None:
-    door.key()
-    assert await refused(door.access, bearer) in {"unknown", "malformed"}
+    ):
+        assert await refused(door.access, bearer) in {"unknown", "malformed"}, bearer
 
 
 async def test_a_disabled_key_is_refused_on_the_next_request(door: Door) -> None:
@@ -246,17 +243,17 @@ async def test_a_rotated_key_goes_on_for_its_grace_period(door: Door) -> None:
     assert await refused(door.access, fresh.key) == "unknown"
 
 
-@pytest.mark.parametrize("app_id", ["", "cli_0000000000000000", "cli_", "x" * 5000, "cli_\0", "\ud800", "' OR 1=1"])
-async def test_an_unknown_app_cannot_log_in(door: Door, app_id: str) -> None:
-    with pytest.raises(UnknownApp):
-        await door.access.issue_token(app_id, "secret")
+async def test_an_unknown_app_cannot_log_in(door: Door) -> None:
+    for app_id in ("", "cli_0000000000000000", "cli_", "x" * 5000, "cli_\0", "\ud800", "' OR 1=1"):
+        with pytest.raises(UnknownApp):
+            await door.access.issue_token(app_id, "secret")
 
 
-@pytest.mark.parametrize("secret", ["", "wrong", "\ud800", "\0", "x" * 100_000])
-async def test_a_wrong_secret_gets_no_token(door: Door, secret: str) -> None:
+async def test_a_wrong_secret_gets_no_token(door: Door) -> None:
     made = door.app()
-    with pytest.raises(WrongSecret):
-        await door.access.issue_token(made.app.id, secret)
+    for secret in ("", "wrong", "\ud800", "\0", "x" * 100_000):
+        with pytest.raises(WrongSecret):
+            await door.access.issue_token(made.app.id, secret)
 
 
 async def test_guessing_is_bounded_and_the_right_secret_still_works_from_elsewhere(door: Door) -> None:
