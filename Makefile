@@ -24,7 +24,7 @@ lint: setup-dev ## Check format, style, types, the import contract and the docum
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 format: setup-dev ## Put the code into its format and mend what the linter can mend
 	$(BIN)/ruff check --fix .

@@ -28,7 +28,7 @@ HELP = """Show what a microphone hears, or a file as if it were spoken now, whil
 Text that is sure is plain, a guess that may still change is dim. Ctrl-C ends it, and the whole text is printed. Where \
 the output is no terminal, each piece of text is printed once, when it is sure.
 
-A microphone needs the package sounddevice: pip install 'lingting[microphone]'.
+A microphone needs the package sounddevice: pip install 'lingting\\[microphone]'.
 
 Exit codes: 0 ended, 1 it failed, 2 the command is wrong."""
 
