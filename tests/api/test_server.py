@@ -127,8 +127,9 @@ from lingting.operations import logs
 from lingting.settings import Settings
 from tests.api.serving import Service
 named = dict(argument.split("=", 1) for argument in sys.argv[2:])
-logs.configure("info", "json")
-service = Service(Settings(data_dir=Path(sys.argv[1]), port=0, **named))
+settings = Settings(data_dir=Path(sys.argv[1]), port=0, **named)
+logs.configure(settings.log_level, "json")
+service = Service(settings)
 def ready(url):
     from lingting.access.records import NewCredential
     key = service.access.directory.create_key(NewCredential("k", "default", ("speech_to_text:speech",))).key
@@ -261,7 +262,7 @@ def test_sighup_without_tls_changes_nothing(tmp_path: Path, processes: list[Proc
 def test_the_access_log_has_one_line_a_request_and_no_secret(tmp_path: Path, processes: list[Process]) -> None:
     import json
 
-    server = Process(tmp_path)
+    server = Process(tmp_path, log_level="debug")
     processes.append(server)
     answer = server.send(packet_body("a" * 16, 0, 1, pcm(0.1)))
     refused = requests.post(server.url + STREAM, headers={"Authorization": "Bearer t-secret"}, timeout=5)
@@ -277,6 +278,15 @@ def test_the_access_log_has_one_line_a_request_and_no_secret(tmp_path: Path, pro
     assert "t-secret" not in text
     assert server.key not in text
     assert answer["data"]["recognition_text"] not in text
+
+
+def test_packets_that_went_well_do_not_fill_the_log(tmp_path: Path, processes: list[Process]) -> None:
+    server = Process(tmp_path)
+    processes.append(server)
+    assert server.send(packet_body("a" * 16, 0, 1, pcm(0.1)))["code"] == 0
+    refused = server.send(packet_body("a" * 16, 900, 0, pcm(0.1)))
+    server.logged(refused["error"]["log_id"])
+    assert server.log.read_text().count("lingting.access_log") == 1
 
 
 def test_what_a_crash_left_in_the_spool_is_removed(tmp_path: Path) -> None:
