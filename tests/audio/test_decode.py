@@ -66,6 +66,11 @@ def _once(path, format=None, *, sample_rate=16_000, max_seconds=60.0, **options)
     return asyncio.run(main())
 
 
+def _workers():
+    """The decoding processes of this test process, and none of its other children."""
+    return [child for child in psutil.Process().children() if "lingting.audio.worker" in child.cmdline()]
+
+
 def _likeness(sound, reference):
     size = 1 << 18
     product = np.fft.rfft(reference, size) * np.conj(np.fft.rfft(sound, size))
@@ -244,8 +249,8 @@ def test_a_killed_process_is_replaced(tmp_path):
     async def main():
         async with _decoder() as decoder:
             await _decode(decoder, path)
-            for child in psutil.Process().children():
-                child.kill()
+            for worker in _workers():
+                worker.kill()
                 child.wait()
             with pytest.raises(UndecodableAudio):
                 await _decode(decoder, path)
@@ -278,7 +283,7 @@ def test_nothing_is_left_after_success_failure_and_cancellation(tmp_path):
     asyncio.run(main())
     descriptors = me.num_fds()
     asyncio.run(main())
-    assert not me.children()
+    assert not _workers()
     assert sorted(tmp_path.iterdir()) == before
     assert me.num_fds() <= descriptors
 
@@ -295,4 +300,4 @@ def test_closing_ends_work_that_goes_on(tmp_path):
         assert isinstance(result, (np.ndarray, LingtingError))
 
     asyncio.run(main())
-    assert not psutil.Process().children()
+    assert not _workers()
