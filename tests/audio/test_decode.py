@@ -251,7 +251,7 @@ def test_a_killed_process_is_replaced(tmp_path):
             await _decode(decoder, path)
             for worker in _workers():
                 worker.kill()
-                child.wait()
+                worker.wait()
             with pytest.raises(UndecodableAudio):
                 await _decode(decoder, path)
             return await _decode(decoder, path)
