@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,7 @@ class Corrector:
         self._lexicon = lexicon
         self._builder = Builder(lexicon, tuning.sounds, tuning.hot)
         self._tuning = tuning
+        self._prepared = lru_cache(maxsize=64)(lambda words: HotWords(words, lexicon))
 
     @classmethod
     def load(cls, language_model: Path | None = None) -> Corrector:
@@ -117,7 +119,7 @@ class Corrector:
         Raises:
             HotWordsError: the hot words are too many or too long.
         """
-        prepared = HotWords(hot_words, self._lexicon)
+        prepared = self._prepared(tuple(hot_words))
         if not _han(hypotheses[0].text):
             return Correction(0, hypotheses[0].text, (), -hypotheses[0].log_probability)
         task = _Task(prepared, self._state_behind(context), {})
