@@ -1,0 +1,123 @@
+"""Take the pictures of every state of the page that docs/images shows: `python -m scripts.screenshots`.
+
+Needs Chromium and the packages of `make setup-dev`; it starts a server of its own with the real model.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from lingting.models import Store, install
+from tests.conftest import LiveServer, start_server
+from tests.console.conftest import DESKTOP, HEARING, PHONE, launch
+from tests.recordings import CACHE, recording
+
+OUT = Path(__file__).resolve().parents[1] / "docs" / "images"
+Act = Callable[[Page, LiveServer], None]
+
+
+def signed_in(page: Page, server: LiveServer) -> None:
+    page.fill("#key", server.key)
+    page.press("#key", "Enter")
+    page.wait_for_selector("#tabs:visible")
+
+
+def wrong_key(page: Page, server: LiveServer) -> None:
+    page.fill("#key", "lt-not-a-key-of-this-server")
+    page.press("#key", "Enter")
+    page.wait_for_selector("#sign-in-error:visible")
+
+
+def spoken(page: Page, server: LiveServer) -> None:
+    signed_in(page, server)
+    page.click("#record")
+    expect(page.locator("#confirmed")).not_to_be_empty(timeout=30_000)
+    page.click("#record")
+    expect(page.locator("#final-text")).to_contain_text("s", timeout=30_000)
+
+
+def refused_microphone(page: Page, server: LiveServer) -> None:
+    signed_in(page, server)
+    page.click("#record")
+    page.wait_for_selector("#speak-error:visible")
+
+
+def view(name: str) -> Act:
+    def act(page: Page, server: LiveServer) -> None:
+        signed_in(page, server)
+        page.click(f'#tabs [href="#{name}"]')
+        page.wait_for_selector(f"#view-{name}:visible")
+        page.wait_for_timeout(500)
+
+    return act
+
+
+def bad_file(page: Page, server: LiveServer) -> None:
+    view("file")(page, server)
+    page.set_input_files("#file-input", {"name": "notes.wav", "mimeType": "audio/wav", "buffer": b"not audio" * 99})
+    page.wait_for_selector("#file-error:visible")
+
+
+def recognising(page: Page, server: LiveServer) -> None:
+    view("file")(page, server)
+    page.set_input_files("#file-input", recording("two_cities").path)
+    page.wait_for_selector("#cancel:visible")
+
+
+def recognised(page: Page, server: LiveServer) -> None:
+    recognising(page, server)
+    page.wait_for_selector("#downloads:visible", timeout=60_000)
+
+
+STATES: dict[str, tuple[Act, bool]] = {
+    "sign-in": (lambda page, server: page.wait_for_selector("#key:visible") and None, False),
+    "wrong-key": (wrong_key, False),
+    "speak-idle": (signed_in, True),
+    "speak-done": (spoken, True),
+    "speak-refused": (refused_microphone, False),
+    "file-idle": (view("file"), False),
+    "file-recognising": (recognising, False),
+    "file-done": (recognised, False),
+    "file-refused": (bad_file, False),
+    "operator-refused": (view("operator"), False),
+}
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        server = start_server(Path(folder), install(Store.at(CACHE / "models"), "whisper-base"), drain_seconds="1")
+        plain = launch(playwright)
+        hearing = launch(playwright, recording("asr_example").path, *HEARING)
+        try:
+            for name, (act, hears) in STATES.items():
+                for suffix, context in (
+                    ("", {"viewport": DESKTOP, "locale": "en-US"}),
+                    ("-phone", {"viewport": PHONE, "locale": "zh-CN", "color_scheme": "dark"}),
+                ):
+                    take(hearing if hears else plain, server, act, OUT / f"state-{name}{suffix}.png", context)
+            elsewhere = replace(server, url=server.url.replace("127.0.0.1", "elsewhere.test"))
+            desktop: dict[str, object] = {"viewport": DESKTOP, "locale": "en-US"}
+            take(plain, elsewhere, refused_microphone, OUT / "state-no-https.png", desktop)
+        finally:
+            plain.close()
+            hearing.close()
+            server.stop()
+
+
+def take(browser: Browser, server: LiveServer, act: Act, file: Path, context: dict[str, object]) -> None:
+    opened = browser.new_context(**context)  # type: ignore[arg-type]
+    page = opened.new_page()
+    page.goto(server.url)
+    act(page, server)
+    page.screenshot(path=file)
+    opened.close()
+    print(file.name)
+
+
+if __name__ == "__main__":
+    main()
