@@ -142,3 +142,22 @@ def test_a_limit_that_only_a_newer_version_knows_is_passed_over(tmp_path: Path) 
             connection.execute(sa.update(tenants).values(limits={"streams": 3, "of_the_future": 1}))
         assert directory.tenant("default").limits.as_dict() == {"streams": 3}
         database.close()
+
+
+def test_opening_twice_in_one_process_keeps_what_other_processes_write_in_sight(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'lingting.db'}"
+    write = (
+        "import sys; from lingting.access.directory import opened\n"
+        "with opened(sys.argv[1]) as directory: directory.create_tenant(sys.argv[2])"
+    )
+    serving, again = Database(url), Database(url)
+    serving.open()
+    with serving.reading() as connection:
+        connection.execute(sa.select(tenants)).all()
+    again.open()
+    again.close()
+    for name in ("first", "second", "third"):
+        subprocess.run([sys.executable, "-c", write, url, name], check=True, timeout=60)
+        with serving.reading() as connection:
+            assert name in connection.execute(sa.select(tenants.c.name)).scalars().all()
+    serving.close()

@@ -6,11 +6,12 @@ microseconds on SQLite, which the event loop may call.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -142,11 +143,20 @@ class Database:
         return sa.create_engine(self.url, pool_pre_ping=True, pool_timeout=5, connect_args=timeouts)
 
     def _create_private_file(self) -> None:
-        """The file holds the signing key: readable by its owner only (SQLite gives its side files the same mode)."""
+        """The file holds the signing key: readable by its owner only (SQLite gives its side files the same mode).
+
+        A file that exists is not opened here: closing a descriptor of it would drop the locks of every connection that
+        this process has to it, and another process would then take the write-ahead log away from under them
+        (sqlite.org/howtocorrupt.html, section 2.2).
+        """
         path = Path(str(self.url.database))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            if not path.exists():
+                with suppress(FileExistsError):
+                    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            elif not os.access(path, os.R_OK | os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
             raise DatabaseError(
                 f"the database file {path} cannot be written: {error.strerror}; "
