@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
 import numpy as np
+
+_DIGIT = re.compile(r"(\d)")
+_HAN_DIGITS = str.maketrans("〇零一二两三四五六七八九幺", "0012234567891")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,12 @@ def common(first: Sequence[str], second: Sequence[str]) -> int:
 def erased(before: Sequence[str], after: Sequence[str]) -> int:
     """Units of `before` that `after` does not begin with, so that a reader saw them change."""
     return len(before) - common(before, after)
+
+
+def digits_apart(units: Iterable[str]) -> list[str]:
+    """The units with every digit a unit of its own, Chinese ones as Arabic: how a number is written says nothing about
+    how far a text reaches."""
+    return [piece for unit in units for piece in _DIGIT.split(unit.translate(_HAN_DIGITS)) if piece]
 
 
 def coverage(shown: Sequence[str], final: Sequence[str]) -> int:

@@ -18,7 +18,7 @@ import numpy as np
 from bench.clips import Clip, pcm
 from bench.player import Plan, Played
 from bench.server import Server, Use
-from bench.stats import Summary, coverage, erased, lag, transfer
+from bench.stats import Summary, coverage, digits_apart, erased, lag, transfer
 from bench.systems import Worker
 from lingting.audio.gate import GateConfig, speech_spans
 from lingting.audio.voice import VoiceDetector
@@ -125,7 +125,7 @@ def judge(
     for each in good:
         item = chosen[each.item]
         final = tokens(each.final)
-        lags += _lags(item, each, final)
+        lags += _lags(item, each)
         changes = [tokens(text) for _, text in each.texts]
         replaced += sum(erased(before, after) for before, after in zip([[], *changes], changes, strict=False))
         units += len(final)
@@ -193,7 +193,7 @@ def _item(group: Sequence[tuple[Clip, Heard]]) -> Item:
         at += GAP if number else LEAD
         for sentence in heard.transcript.sentences:
             for word in sentence.words:
-                found = tokens(word.text)
+                found = digits_apart(tokens(word.text))
                 units += found
                 spoken += [at + word.end] * len(found)
         if clip.reference:
@@ -212,8 +212,9 @@ def _item(group: Sequence[tuple[Clip, Heard]]) -> Item:
     )
 
 
-def _lags(item: Item, played: Played, final: list[str]) -> list[float]:
+def _lags(item: Item, played: Played) -> list[float]:
     """The lag just before each reply arrived, that is of the text that a reader still saw."""
+    final = digits_apart(tokens(played.final))
     spoken = transfer(item.units, item.spoken, final)
     changes = dict(played.texts)
     covered = 0
@@ -221,7 +222,7 @@ def _lags(item: Item, played: Played, final: list[str]) -> list[float]:
     for number, at in enumerate(played.replied):
         result.append(lag(at, covered, spoken))
         if number in changes:
-            covered = coverage(tokens(changes[number]), final)
+            covered = coverage(digits_apart(tokens(changes[number])), final)
     return result
 
 

@@ -27,12 +27,12 @@ def job(level: int, kind: Kind = Kind.FILE, seconds: float = 1.0, **options: obj
     return Job(audio=lambda: tone(level, seconds), kind=kind, **options)  # type: ignore[arg-type]
 
 
-def hold(engine: FakeEngine, batcher: Batcher) -> None:
+def hold(engine: FakeEngine, batcher: Batcher, kind: Kind = Kind.FILE) -> None:
     """Keep the only worker busy with a job of level 999, so that what is submitted next must queue."""
     while engine.entered.acquire(blocking=False):
         pass
     engine.gate.clear()
-    batcher.submit(job(999))
+    batcher.submit(job(999, kind))
     assert engine.entered.acquire(timeout=30)
 
 
@@ -69,6 +69,26 @@ def test_the_first_guess_at_an_utterance_goes_before_files_and_other_guesses(
     first.result(30)
     levels = [level for level, _ in engine.encoded]
     assert levels.index(2) < levels.index(1)
+
+
+def test_a_guess_at_sound_that_waits_for_long_goes_before_one_at_newer_sound(
+    engine: FakeEngine, batcher: Batcher
+) -> None:
+    hold(engine, batcher)
+    futures = [batcher.submit(job(1, Kind.PARTIAL)), batcher.submit(job(2, Kind.PARTIAL, waited=1.0))]
+    engine.gate.set()
+    for future in futures:
+        future.result(30)
+    assert [level for level, _ in engine.encoded] == [999, 2, 1]
+
+
+def test_a_final_waits_for_company_while_there_is_other_work(engine: FakeEngine, batcher: Batcher) -> None:
+    hold(engine, batcher, Kind.PARTIAL)
+    futures = [batcher.submit(job(1, Kind.FINAL)), batcher.submit(job(2, Kind.PARTIAL))]
+    engine.gate.set()
+    for future in futures:
+        future.result(30)
+    assert engine.batches == [[999], [2], [1]]
 
 
 def test_a_guess_takes_the_audio_that_is_newest_when_its_turn_comes(engine: FakeEngine, batcher: Batcher) -> None:

@@ -146,6 +146,28 @@ def test_text_is_shown_while_someone_still_speaks() -> None:
     in_session(work, FakeEngine(_characters))
 
 
+def test_a_guess_costs_no_more_at_the_end_of_a_long_utterance_than_at_its_start() -> None:
+    guessed: list[float] = []
+
+    def answer(request: DecodeRequest) -> Decoded:
+        if request.beam == 1:
+            guessed.append(request.encoded.seconds)
+        return says(("天地玄黄宇宙洪荒日月盈昃辰宿列张" * 5)[: 1 + int(request.encoded.seconds * 4)])
+
+    async def work(session: LiveSession) -> None:
+        shown = 0
+        for piece in packets(recording("vad_example").samples[: 15 * SAMPLE_RATE]):
+            session.accept(piece)
+            await asyncio.sleep(0.02)
+            shown = max(shown, len(normalise(session.guess)))
+        assert shown > 40
+        session.abort()
+
+    in_session(work, FakeEngine(answer), LiveConfig(EndpointConfig(silence=5.0, pause=5.0, long_silence=5.0)))
+    assert len(guessed) > 10
+    assert max(guessed) < 6.0
+
+
 def test_silence_gives_no_text_and_costs_no_decoding() -> None:
     engine = FakeEngine(_characters)
 

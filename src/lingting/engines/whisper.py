@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,13 +31,14 @@ character errors, 16 s 14.3 %, 20 s 12.7 %, 30 s 13.4 %; without that pass 10 s 
 FAST_WINDOWS = (12, 16, *WINDOWS)
 """Windows for live finals when much waits."""
 
-GUESS_WINDOWS = (6, 9, *FAST_WINDOWS)
+GUESS_WINDOWS = (5, 7, 9, *FAST_WINDOWS)
 """Windows for guesses at unfinished speech: for the first 4 s of an utterance, 6 s windows are as good as 12 s ones
 (0.24 errors a character each)."""
 
 _FRAME_SECONDS = 0.02
 _MAX_TEXT_TOKENS = 224
 _COMPUTE_NICENESS = 5
+_AVX512 = frozenset({"avx512f", "avx512cd", "avx512vl", "avx512bw", "avx512dq"})
 
 
 class WhisperEngine:
@@ -145,6 +148,7 @@ def _load_in_background_priority(folder: Path, workers: int) -> Any:
     On Linux a thread inherits its niceness from the thread that starts it, so the model is loaded in a nicer thread.
     """
     outcome: list[Any] = []
+    _prefer_avx512()
 
     def load() -> None:
         try:
@@ -166,6 +170,17 @@ def _load_in_background_priority(folder: Path, workers: int) -> Any:
     if isinstance(outcome[0], ModelError):
         raise outcome[0]
     return outcome[0]
+
+
+def _prefer_avx512() -> None:
+    """Have the library use AVX-512 where the processor has it; by itself it does so only on Intel's.
+
+    Measured on AMD: encoding takes 0.85 times the time. It reads the variable at its first use.
+    """
+    with suppress(OSError):
+        flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore"), re.M)
+        if flags and set(flags[1].split()) >= _AVX512:
+            os.environ.setdefault("CT2_FORCE_CPU_ISA", "AVX512")
 
 
 @dataclass(frozen=True, slots=True)

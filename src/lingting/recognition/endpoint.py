@@ -78,6 +78,11 @@ class Endpointer:
         self._paused_at = -1
         self.audio = AudioBuffer()
 
+    @property
+    def last_voice(self) -> int:
+        """The sample at which the last voiced frame ends; 0 before any speech."""
+        return self._gate.last_voice
+
     def feed(self, samples: Samples) -> list[Event]:
         """Take samples; give what they made happen, in order."""
         events: list[Event] = []

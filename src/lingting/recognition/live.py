@@ -14,6 +14,9 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+import numpy as np
+
+from lingting.audio.segments import quietest_cut
 from lingting.audio.voice import VoiceDetector
 from lingting.errors import RecognitionFailed
 from lingting.recognition.batcher import Batcher, Job, Kind, Recognised
@@ -29,6 +32,7 @@ from lingting.recognition.types import (
     Transcript,
 )
 from lingting.recognition.utterance import Writing, glue, transcript
+from lingting.text import spacing
 from lingting.text.words import has_han
 
 log = logging.getLogger(__name__)
@@ -44,6 +48,8 @@ class LiveConfig:
         step: new audio before the next guess.
         growth: the same as a part of the utterance, whose decode costs more the longer it is.
         sure: from this much audio on the language of a guess is kept for the utterance.
+        tail: behind a guess at more audio than this, the next begins later, so that none costs more than another.
+        open: it begins at least this much before the end of the guess before it.
     """
 
     endpoint: EndpointConfig = field(default_factory=EndpointConfig)
@@ -51,13 +57,25 @@ class LiveConfig:
     step: Seconds = 0.4
     growth: float = 0.06
     sure: Seconds = 2.5
+    tail: Seconds = 3.5
+    open: Seconds = 1.2
 
 
 @dataclass(eq=False, slots=True)
 class _Utterance:
-    """An utterance that is not final yet; only the event loop touches it."""
+    """An utterance that is not final yet; only the event loop touches it.
+
+    Attributes:
+        anchor: the sample at which the audio of the next guess begins.
+        settled: the text of guesses before that.
+        guess: what is shown.
+        previous: what the guess before would have shown.
+        heard: one past the last sample that a guess or the final text has heard.
+    """
 
     start: int
+    anchor: int
+    settled: str = ""
     guess: str = ""
     previous: str = ""
     heard: int = 0
@@ -73,6 +91,9 @@ _WHOLE = 4
 
 _POOR = -1.3
 """A first guess of a lower mean log probability is not shown: measured at 0.7 s, seven characters in ten are wrong."""
+
+_OVERLAP = SAMPLE_RATE // 10
+"""When speech goes on behind a pause, so much of the pause is heard again."""
 
 _MEMORY = 0.7
 _MEMORY_STEP = 0.8
@@ -199,7 +220,7 @@ class LiveSession:
         for event in events:
             match event:
                 case Started(start):
-                    self._current = _Utterance(start)
+                    self._current = _Utterance(start, start)
                 case Paused(end=end, samples=samples):
                     if self._current is not None and not self._batcher.busy:
                         self._finalise(self._current, end, samples)
@@ -230,6 +251,7 @@ class LiveSession:
         if utterance.partial is not None:
             utterance.partial.cancel()
             utterance.partial = None
+        unheard = end - max(utterance.heard, utterance.start)
         utterance.final_end = utterance.heard = end
         utterance.final = self._submit(
             Job(
@@ -239,6 +261,7 @@ class LiveSession:
                 prior=self._prior,
                 context=self._writing.context(self._options),
                 choose=self._writing.chooser(self._options, self._confirmed[-40:]),
+                waited=max(0, unheard) / SAMPLE_RATE,
             )
         )
         utterance.final.add_done_callback(lambda future: self._show(utterance, future))
@@ -250,6 +273,8 @@ class LiveSession:
             return
         if utterance.final is not None and not utterance.final.done():
             return
+        if utterance.heard >= endpointer.last_voice:
+            return
         new = endpointer.audio.end - max(utterance.heard, utterance.start)
         length = endpointer.audio.end - utterance.start
         step = max(self._config.step * SAMPLE_RATE, self._config.growth * length)
@@ -260,7 +285,7 @@ class LiveSession:
             if utterance.ended is not None or self._closed:
                 return None
             utterance.heard = endpointer.audio.end
-            return endpointer.audio.slice(utterance.start, utterance.heard)
+            return endpointer.audio.slice(utterance.anchor, utterance.heard)
 
         utterance.partial = self._submit(
             Job(
@@ -269,7 +294,8 @@ class LiveSession:
                 language=self._options.language or self._writing.language or utterance.language,
                 prior=self._prior,
                 beam=1,
-                align=False,
+                align=endpointer.audio.end - utterance.anchor > self._config.tail * SAMPLE_RATE,
+                waited=new / SAMPLE_RATE,
             )
         )
         utterance.partial.add_done_callback(lambda future: self._guessed(utterance, future))
@@ -294,12 +320,35 @@ class LiveSession:
             return
         if utterance.heard - utterance.start >= self._config.sure * SAMPLE_RATE:
             utterance.language = recognised.language
-        newest = self._writing.guess(recognised.text, recognised.language, self._options)
-        if future is not utterance.final and len(newest) > _WHOLE and has_han(newest[-1]):
-            newest = newest[:-1]
-        utterance.guess = newest if future is utterance.final else steady(utterance.guess, utterance.previous, newest)
-        utterance.previous = newest
+        if future is utterance.final:
+            utterance.guess = self._writing.guess(recognised.text, recognised.language, self._options)
+            utterance.previous, utterance.settled = utterance.guess, recognised.text
+            utterance.anchor = max(utterance.anchor, utterance.final_end - _OVERLAP)
+        else:
+            text = glue(utterance.settled, recognised.text)
+            newest = self._writing.guess(text, recognised.language, self._options)
+            if len(newest) > _WHOLE and has_han(newest[-1]):
+                newest = newest[:-1]
+            utterance.guess = steady(utterance.guess, utterance.previous, newest)
+            utterance.previous = newest
+            if recognised.times is not None:
+                self._begin_later(utterance, recognised)
         self._changed()
+
+    def _begin_later(self, utterance: _Utterance, recognised: Recognised) -> None:
+        """Have the next guess begin in the quietest place of this one; the text before stays as it is until the final
+        text."""
+        if self._endpointer is None:
+            return
+        samples = self._endpointer.audio.slice(utterance.anchor, utterance.heard)
+        low, high = len(samples) // 3, len(samples) - round(self._config.open * SAMPLE_RATE)
+        if high <= low:
+            return
+        cut = quietest_cut(samples, np.zeros(0, np.float32), low, high)
+        words = self._writing.words(recognised, 0.0)
+        before = [word.text for word in words if (word.start + word.end) / 2 < cut / SAMPLE_RATE]
+        utterance.settled = glue(utterance.settled, spacing.join(before))
+        utterance.anchor += cut
 
     async def _settle(self) -> None:
         """Confirm ended utterances in order."""

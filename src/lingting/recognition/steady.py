@@ -7,14 +7,22 @@ have to agree on is its replacement.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import SequenceMatcher
 
+from lingting.text import spacing
+from lingting.text.scoring import normalise
+from lingting.text.words import split_units
+
 _EDGE = 1
-"""Characters on either side of a change that must agree as well."""
+"""Units on either side of a change that must agree as well."""
+
+_GROWTH = 3
+"""A change that adds as many units is text that nobody has seen yet, and is shown at once."""
 
 
 def steady(shown: str, previous: str, newest: str) -> str:
-    """What to show now.
+    """What to show now. Units (a Han character, a Latin word) are compared without punctuation and case.
 
     Args:
         shown: the guess that is shown.
@@ -23,12 +31,27 @@ def steady(shown: str, previous: str, newest: str) -> str:
     """
     if not shown or newest.startswith(shown):
         return newest
-    blocks = SequenceMatcher(None, shown, newest, autojunk=False).get_opcodes()
+    old, new = split_units(shown), split_units(newest)
+    old_keys, new_keys = _keys(old), _keys(new)
+    before = _joined(_keys(split_units(previous)))
     pieces: list[str] = []
-    for index, (kind, old_start, old_end, new_start, new_end) in enumerate(blocks):
-        old, new = shown[old_start:old_end], newest[new_start:new_end]
-        tail = index == len(blocks) - 1 or (index == len(blocks) - 2 and len(shown) - old_end <= _EDGE)
-        around = newest[max(0, new_start - _EDGE) : new_end + _EDGE]
-        agreed = kind == "equal" or tail or around in previous
-        pieces.append(new if agreed else old)
-    return "".join(pieces)
+    for kind, old_start, old_end, new_start, new_end in SequenceMatcher(
+        None, old_keys, new_keys, autojunk=False
+    ).get_opcodes():
+        around = _joined(new_keys[max(0, new_start - _EDGE) : new_end + _EDGE])
+        accepted = (
+            kind == "equal"
+            or len(old) - old_end <= _EDGE
+            or (new_end - new_start) - (old_end - old_start) >= _GROWTH
+            or around in before
+        )
+        pieces += new[new_start:new_end] if accepted else old[old_start:old_end]
+    return spacing.join(pieces)
+
+
+def _keys(units: Sequence[str]) -> list[str]:
+    return [normalise(unit) for unit in units]
+
+
+def _joined(keys: Sequence[str]) -> str:
+    return "\0" + "".join(f"{key}\0" for key in keys)
