@@ -50,7 +50,7 @@ class Kind(IntEnum):
 
 
 _PATIENCE: dict[Kind, Seconds] = {
-    Kind.FINAL: 0.7,
+    Kind.FINAL: 0.5,
     Kind.FIRST: 1.2,
     Kind.FILE: 2.0,
     Kind.PARTIAL: 1.8,

@@ -87,10 +87,14 @@ class _Utterance:
 
 
 _WHOLE = 4
-"""A longer guess is shown without its last Han character, whose sound may be cut in half, until speech pauses."""
+"""A longer guess is shown without its last Han character, whose sound may be cut in half, until speech pauses; unless
+so much waits that the next guess will come late."""
 
 _POOR = -1.3
 """A first guess of a lower mean log probability is not shown: measured at 0.7 s, seven characters in ten are wrong."""
+
+_SHORT = 2 * SAMPLE_RATE
+"""At more audio it is shown whatever it is."""
 
 _OVERLAP = SAMPLE_RATE // 10
 """When speech goes on behind a pause, so much of the pause is heard again."""
@@ -316,9 +320,10 @@ class LiveSession:
         recognised = future.result()
         if recognised is None:
             return
-        if not utterance.guess and future is not utterance.final and recognised.average < _POOR:
+        heard = utterance.heard - utterance.start
+        if not utterance.guess and future is not utterance.final and recognised.average < _POOR and heard < _SHORT:
             return
-        if utterance.heard - utterance.start >= self._config.sure * SAMPLE_RATE:
+        if heard >= self._config.sure * SAMPLE_RATE:
             utterance.language = recognised.language
         if future is utterance.final:
             utterance.guess = self._writing.guess(recognised.text, recognised.language, self._options)
@@ -327,7 +332,7 @@ class LiveSession:
         else:
             text = glue(utterance.settled, recognised.text)
             newest = self._writing.guess(text, recognised.language, self._options)
-            if len(newest) > _WHOLE and has_han(newest[-1]):
+            if len(newest) > _WHOLE and has_han(newest[-1]) and not self._batcher.busy:
                 newest = newest[:-1]
             utterance.guess = steady(utterance.guess, utterance.previous, newest)
             utterance.previous = newest
