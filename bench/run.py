@@ -60,11 +60,11 @@ class Options:
 
 
 QUICK = Options(
-    clips=12,
-    peers=("default", "greedy"),
+    clips=8,
+    peers=("default",),
     sections=tuple(section for section in SECTIONS if section != "beside"),
     streams=(1, 10),
-    seconds=14.0,
+    seconds=8.0,
     nobody_seconds=15.0,
 )
 
