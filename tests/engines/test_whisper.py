@@ -3,11 +3,13 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from faster_whisper.feature_extractor import FeatureExtractor
 
+from lingting.engines import whisper
 from lingting.engines.features import log_mel
 from lingting.engines.whisper import WhisperEngine
 from lingting.errors import ModelError
@@ -88,3 +90,20 @@ def test_a_folder_that_is_no_model_is_a_model_error(tmp_path: Path, model_dir: P
     with pytest.raises(ModelError, match="tokenizer"):
         WhisperEngine(tmp_path, workers=1)
     shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("fpu sse2 avx2 avx512f avx512cd avx512vl avx512bw avx512dq avx512_vnni", "AVX512"),
+        ("fpu sse2 avx2 avx512f", None),
+        ("fpu sse2 avx2", None),
+    ],
+)
+def test_avx512_is_asked_for_where_the_processor_has_all_of_it(
+    monkeypatch: pytest.MonkeyPatch, flags: str, expected: str | None
+) -> None:
+    monkeypatch.setattr(whisper, "os", SimpleNamespace(environ={}))
+    monkeypatch.setattr(whisper.Path, "read_text", lambda *_, **__: f"processor\t: 0\nflags\t\t: {flags}\nbugs\t: \n")
+    whisper._prefer_avx512()
+    assert whisper.os.environ.get("CT2_FORCE_CPU_ISA") == expected
