@@ -61,7 +61,7 @@ class Options:
 
 QUICK = Options(
     clips=8,
-    peers=("default",),
+    peers=("default", "greedy"),
     sections=tuple(section for section in SECTIONS if section != "beside"),
     streams=(1, 10),
     seconds=8.0,

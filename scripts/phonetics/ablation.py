@@ -26,7 +26,7 @@ from wetext import Normalizer
 from lingting.audio.decode import Decoder
 from lingting.engines.whisper import WhisperEngine
 from lingting.phonetics import Corrector
-from lingting.phonetics.corrector import Tuning
+from lingting.phonetics.corrector import KENLM, Tuning
 from lingting.phonetics.lattice import Sounds
 from lingting.phonetics.lexicon import Lexicon
 from lingting.phonetics.models import CompactModel, KenlmModel, LanguageModel
@@ -99,9 +99,11 @@ def ways(file: Path | None) -> list[tuple[str, Choose]]:
     ]
     if file is not None:
         found += [
-            ("KenLM alone, best hypothesis", way(KenlmModel(file, frequency=0.0), whole)),
-            ("and the lexicon's word frequencies", way(KenlmModel(file), whole)),
-            ("and the engine's five best: **kenlm**", way(KenlmModel(file), whole, None)),
+            ("KenLM alone, best hypothesis", way(KenlmModel(file, frequency=0.0, unknown=0.0), whole)),
+            ("and the lexicon's word frequencies", way(KenlmModel(file, unknown=0.0), whole)),
+            ("and 4 nats for words it does not know", way(KenlmModel(file), whole)),
+            ("and the engine's confidence", way(KenlmModel(file), KENLM)),
+            ("and the engine's five best: **kenlm**", way(KenlmModel(file), KENLM, None)),
         ]
     return found
 
@@ -112,12 +114,12 @@ def load(model: Path) -> list[Clip]:
         CACHE.parent.mkdir(exist_ok=True)
         CACHE.write_text(json.dumps(asyncio.run(decode(model)), ensure_ascii=False))
     return [
-        Clip(name, reference, tuple(Hypothesis(text, score) for text, score in hypotheses))
+        Clip(name, reference, tuple(Hypothesis(text, score, tuple(sure)) for text, score, sure in hypotheses))
         for name, reference, hypotheses in json.loads(CACHE.read_text())
     ]
 
 
-async def decode(model: Path) -> list[tuple[str, str, list[tuple[str, float]]]]:
+async def decode(model: Path) -> list[tuple[str, str, list[tuple[str, float, list[float]]]]]:
     if "LINGTING_SPEECH_DIR" not in os.environ:
         raise SystemExit("set LINGTING_SPEECH_DIR to the folder of the recordings and their manifest.tsv")
     folder = Path(os.environ["LINGTING_SPEECH_DIR"])
@@ -133,8 +135,14 @@ async def decode(model: Path) -> list[tuple[str, str, list[tuple[str, float]]]]:
         path = folder / row["path"]
         samples = await decoder.decode(path, format=path.suffix[1:], sample_rate=16_000, max_seconds=60)
         window = next((window for window in engine.windows if window >= seconds + SPARE), engine.windows[-1])
-        (answer,) = engine.decode([DecodeRequest(engine.encode(samples, window), "zh")])
-        guesses = [(convert(guess.text, "simplified"), guess.log_probability) for guess in answer.hypotheses]
+        encoded = engine.encode(samples, window)
+        (answer,) = engine.decode([DecodeRequest(encoded, "zh")])
+        (times,) = engine.align([(encoded, "zh", answer.hypotheses[0])])
+        confidence = times.probability.tolist()
+        guesses = [
+            (convert(guess.text, "simplified"), guess.log_probability, [] if index else confidence)
+            for index, guess in enumerate(answer.hypotheses)
+        ]
         found.append((row["path"], row["reference"], guesses))
     await decoder.close()
     return found

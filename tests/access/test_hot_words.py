@@ -172,7 +172,7 @@ def test_a_tenants_made_up_word_is_every_interface_writes(live_server: LiveServe
     with opened(f"sqlite:///{live_server.data_dir / 'lingting.db'}") as directory:
         directory.create_tenant("hot words")
         key = directory.create_key(NewCredential("hot words", "hot words", SPEECH_SCOPES)).key
-        directory.change_tenant_hot_words("hot words", adding("停志"))
+        directory.change_tenant_hot_words("hot words", adding("几乎停志"))
     heard = texts(live_server.url, key, spoken.path, spoken.pcm)
     assert [("几乎停志的情况" in text) for text in heard] == [True] * 4, heard
 

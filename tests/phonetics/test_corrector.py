@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from lingting.errors import ModelError
 from lingting.phonetics import Corrector
 from lingting.phonetics.corrector import Tuning
+from lingting.phonetics.lattice import Sounds
 from lingting.phonetics.lexicon import Lexicon
 from lingting.phonetics.models import CompactModel, KenlmModel
 from lingting.recognition.types import Hypothesis
@@ -108,7 +109,26 @@ def test_the_changes_are_all_that_differs_from_the_hypothesis(corrector: Correct
 
 
 def test_a_better_hypothesis_is_started_from(corrector: Corrector) -> None:
-    assert corrector.correct(guesses("京梁守护者", "精灵守护者")).index == 1
+    assert corrector.correct(guesses("最佳存医院演奏奖", "最佳纯音乐演奏奖")).index == 1
+
+
+def test_the_first_hypothesis_stays_where_another_is_hardly_better(lexicon: Lexicon) -> None:
+    hypotheses = guesses("京梁守护者", "精灵守护者")
+    model = CompactModel(lexicon)
+    assert Corrector(lexicon, model, Tuning(first=0.0)).correct(hypotheses).index == 1
+    assert Corrector(lexicon, model, Tuning(first=4.0)).correct(hypotheses).index == 0
+
+
+@pytest.mark.parametrize(("confidence", "text"), [(0.3, "数据显示"), (0.999, "数剧显示")])
+def test_a_character_of_which_the_engine_was_sure_stays(lexicon: Lexicon, confidence: float, text: str) -> None:
+    corrector = Corrector(lexicon, CompactModel(lexicon), Tuning(sounds=Sounds(same=1.0, tone=4.0, sure=3.0)))
+    assert corrector.correct([Hypothesis("数剧显示", -4.0, (confidence,) * 4)]).text == text
+
+
+def test_confidence_of_another_length_than_the_text_is_no_confidence(lexicon: Lexicon) -> None:
+    corrector = Corrector(lexicon, CompactModel(lexicon), Tuning(sounds=Sounds(same=1.0, tone=4.0, sure=3.0)))
+    (one, other) = (corrector.correct([Hypothesis("数剧显示", -4.0, given)]) for given in ((0.999,), ()))
+    assert one == other
 
 
 def test_a_hypothesis_with_fewer_characters_never_wins_by_being_short(corrector: Corrector) -> None:
@@ -204,8 +224,8 @@ def test_the_compact_model_serves_when_debians_file_cannot_be_used(
 
 def test_the_weight_of_the_engine_decides_between_hypotheses(lexicon: Lexicon) -> None:
     model = CompactModel(lexicon)
-    hypotheses = [Hypothesis("京梁守护者", -1.0), Hypothesis("精灵守护者", -3.0)]
-    assert Corrector(lexicon, model, Tuning(engine_weight=0.0)).correct(hypotheses).index == 1
+    hypotheses = [Hypothesis("京梁守护者", -1.0), Hypothesis("精灵守护者", -2.0)]
+    assert Corrector(lexicon, model, Tuning(engine_weight=0.0, first=0.0)).correct(hypotheses).index == 1
     assert Corrector(lexicon, model, Tuning(engine_weight=100.0)).correct(hypotheses).index == 0
 
 
@@ -219,6 +239,7 @@ def megabytes():
 before = megabytes()
 from lingting.phonetics import Corrector
 from lingting.phonetics.corrector import Tuning
+from lingting.phonetics.lattice import Sounds
 from lingting.phonetics.lexicon import Lexicon
 from lingting.phonetics.models import CompactModel
 lexicon = Lexicon()

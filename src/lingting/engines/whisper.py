@@ -38,6 +38,7 @@ GUESS_WINDOWS = (5, 7, 9, *FAST_WINDOWS)
 _FRAME_SECONDS = 0.02
 _MAX_TEXT_TOKENS = 224
 _COMPUTE_NICENESS = 5
+_LEAST_PROBABILITY = 1e-6
 _AVX512 = frozenset({"avx512f", "avx512cd", "avx512vl", "avx512bw", "avx512dq"})
 
 
@@ -272,7 +273,10 @@ class _Vocabulary:
         positions = _character_bytes(raw)[lead : lead + len(hypothesis.text)]
         first = [int(np.searchsorted(ends, begin, side="right")) for begin, _ in positions]
         last = [int(np.searchsorted(ends, end - 1, side="right")) for _, end in positions]
-        return CharacterTimes(start[first], start[[index + 1 for index in last]], probabilities[first])
+        behind = [index + 1 for index in last]
+        logs = np.concatenate(([0.0], np.cumsum(np.log(np.maximum(probabilities, _LEAST_PROBABILITY)))))
+        probability = np.exp(logs[behind] - logs[first]).astype(np.float32)
+        return CharacterTimes(start[first], start[behind], probability)
 
 
 def _character_bytes(raw: bytes) -> list[tuple[int, int]]:

@@ -63,13 +63,27 @@ class Correction:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """The few numbers of the method, chosen on the choosing part of the recordings (docs/contributor/phonetics.md)."""
+    """The few numbers of the method, chosen on the choosing part of the recordings (docs/contributor/phonetics.md).
+
+    Attributes:
+        sounds: what changes cost.
+        hot: how willingly hot words are heard.
+        engine_weight: of the engine's log probability of a hypothesis.
+        first: nats by which a hypothesis must be better than the engine's first to be preferred.
+        border: of the compact model, see there.
+        beam: paths kept in the search.
+    """
 
     sounds: Sounds = field(default_factory=Sounds)
     hot: Hot = field(default_factory=Hot)
     engine_weight: float = 4.0
+    first: float = 4.0
     border: float = 0.3
     beam: int = 12
+
+
+KENLM = Tuning(sounds=Sounds(same=1.5, tone=4.5, alone=5.0, sure=0.7), hot=Hot(cost=6.0, change=0.6), first=10.0)
+"""For KenLM files, which know more and so may rewrite more where the engine was in doubt."""
 
 
 class Corrector:
@@ -96,11 +110,11 @@ class Corrector:
         """
         lexicon = Lexicon()
         if language_model is not None:
-            return cls(lexicon, KenlmModel(language_model), Tuning())
+            return cls(lexicon, KenlmModel(language_model), KENLM)
         unused = ""
         for found in sorted(DEBIAN_FOLDER.glob(DEBIAN_MODELS)):
             try:
-                return cls(lexicon, KenlmModel(found), Tuning())
+                return cls(lexicon, KenlmModel(found), KENLM)
             except ModelError as error:
                 unused = str(error)
         tuning = Tuning()
@@ -135,14 +149,18 @@ class Corrector:
     def _correct_one(self, index: int, hypothesis: Hypothesis, task: _Task) -> Correction:
         text = hypothesis.text
         score = -self._tuning.engine_weight * hypothesis.log_probability
+        if index:
+            score += self._tuning.first
+        confidence = hypothesis.confidence if len(hypothesis.confidence) == len(text) else ()
         pieces: list[str] = []
         changes: list[Change] = []
         done = 0
         for run in _RUN.finditer(text):
             pieces.append(text[done : run.start()])
             for start in range(run.start(), run.end(), _LONGEST_RUN):
-                part = text[start : min(start + _LONGEST_RUN, run.end())]
-                path = self._path(part, task.before if start == 0 else None, task)
+                end = min(start + _LONGEST_RUN, run.end())
+                part = text[start:end]
+                path = self._path(part, task.before if start == 0 else None, task, confidence[start:end])
                 score += path.cost
                 for arc in path.arcs():
                     before = part[arc.start : arc.start + len(arc.word)]
@@ -155,12 +173,13 @@ class Corrector:
         pieces.append(text[done:])
         return Correction(index, "".join(pieces), tuple(changes), score)
 
-    def _path(self, part: str, before: Any, task: _Task) -> search.Path:
-        """The best path through a run; hypotheses share most of their runs, so each is searched once."""
+    def _path(self, part: str, before: Any, task: _Task, confidence: Sequence[float]) -> search.Path:
+        """The best path through a run; hypotheses share most of their runs, so each is searched once, with the first's
+        confidence."""
         known = task.paths.get((part, before is None))
         if known is None:
             state = self._model.start() if before is None else before
-            lattice = self._builder.build(part, task.hot_words)
+            lattice = self._builder.build(part, task.hot_words, confidence)
             known = search.best(lattice, self._model, state, self._tuning.beam)
             task.paths[part, before is None] = known
         return known

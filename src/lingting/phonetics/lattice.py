@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ _NEUTRAL = 4
 _TONES = 5
 _READING_LIMIT = 4.0
 _KEYS_PER_SPAN = 16
+_USUAL_CONFIDENCE = 0.75
+_MOST_SURE = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class Sounds:
         tone: it has the same syllable in another tone.
         near: added for each part of the syllable (initial, final) that is only near.
         alone: added when the other character is a word by itself, since so short a word proves little.
+        sure: weight of how sure the engine was of its character, which is added.
         rare: weight of how rare a reading of a character is.
     """
 
@@ -34,6 +38,7 @@ class Sounds:
     tone: float = 6.0
     near: float = 5.0
     alone: float = 2.0
+    sure: float = 0.0
     rare: float = 0.5
 
 
@@ -48,7 +53,7 @@ class Hot:
     """
 
     cost: float = 8.0
-    change: float = 0.6
+    change: float = 0.8
     limit: float = 8.0
 
 
@@ -86,14 +91,19 @@ class Builder:
         self,
         run: str,
         hot_words: HotWords | None = None,
+        confidence: Sequence[float] = (),
     ) -> list[list[Arc]]:
-        """The words that may end at each position of `run`; entry `i` holds those that end before character `i`."""
+        """The words that may end at each position of `run`; entry `i` holds those that end before character `i`.
+
+        `confidence` is the engine's probability of each character; without it, it is taken to be unsure of all alike.
+        """
         size = len(run)
         codes = np.array([ord(character) for character in run], np.uint16)
         hearing = np.full((size, self._lexicon.reading_count), np.inf, np.float32)
         for position, code in enumerate(codes):
             heard, costs = self._hearing(int(code))
-            hearing[position, heard] = costs
+            sure = self._sounds.sure * _sureness(confidence[position] if confidence else _USUAL_CONFIDENCE)
+            hearing[position, heard] = costs + sure
         families = [self._families(int(code)) for code in codes]
         arcs: list[list[Arc]] = [[] for _ in range(size + 1)]
         for length in range(1, min(size, LONGEST_WORD) + 1):
@@ -210,3 +220,8 @@ class Builder:
             row = np.array(list(found), np.intp), np.array(list(found.values()), np.float32)
             self._rows[code] = row
         return row
+
+
+def _sureness(confidence: float) -> float:
+    """−log of the probability that the engine's character is wrong, in nats."""
+    return min(_MOST_SURE, -math.log(max(1 - confidence, 1e-9)))

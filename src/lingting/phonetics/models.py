@@ -88,8 +88,13 @@ class KenlmModel:
 
     _NATS = 2.302585093
 
-    def __init__(self, path: Path, frequency: float = 0.3) -> None:
-        """Map a binary or load an ARPA file; `frequency` is the share of the lexicon's own word frequencies in a cost.
+    def __init__(self, path: Path, frequency: float = 0.3, unknown: float = 4.0) -> None:
+        """Map a binary or load an ARPA file.
+
+        Args:
+            path: the file.
+            frequency: the share of the lexicon's own word frequencies in a cost.
+            unknown: nats that a word costs in addition when the file does not have it.
 
         Raises:
             ModelError: the file is missing or damaged, or the kenlm module is not installed.
@@ -106,6 +111,7 @@ class KenlmModel:
             raise ModelError(f"the language model {path} is not a KenLM file: {error}") from error
         self._state = kenlm.State
         self._frequency = frequency
+        self._unknown = unknown
         self._scale = -self._NATS * (1 - frequency)
         self.name = f"kenlm:{path.name}"
 
@@ -119,5 +125,5 @@ class KenlmModel:
         if arc.hot:
             self._model.BaseScore(state, arc.word, behind)
             return arc.cost, behind
-        cost = self._scale * self._model.BaseScore(state, arc.word, behind)
-        return cost + self._frequency * arc.cost, behind
+        cost = self._scale * self._model.BaseScore(state, arc.word, behind) + self._frequency * arc.cost
+        return cost if arc.word in self._model else cost + self._unknown, behind

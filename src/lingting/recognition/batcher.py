@@ -85,12 +85,19 @@ class Recognised:
 
 
 class Choose(Protocol):
-    """Picks among hypotheses and rewrites the one picked, a character for a character."""
+    """Picks among hypotheses and rewrites the one picked, a character for a character.
 
-    def __call__(self, hypotheses: Sequence[EngineHypothesis], language: Language) -> tuple[int, str]: ...
+    `confidence` is the probability of each character of the first hypothesis; empty where it is not known.
+    """
+
+    def __call__(
+        self, hypotheses: Sequence[EngineHypothesis], language: Language, confidence: Sequence[float]
+    ) -> tuple[int, str]: ...
 
 
-def first_hypothesis(hypotheses: Sequence[EngineHypothesis], language: Language) -> tuple[int, str]:
+def first_hypothesis(
+    hypotheses: Sequence[EngineHypothesis], language: Language, confidence: Sequence[float]
+) -> tuple[int, str]:
     """The engine's own first choice, untouched."""
     return 0, hypotheses[0].text
 
@@ -283,7 +290,7 @@ class Batcher:
             return
         began = time.monotonic()
         answers = self.engine.decode([_request(job) for job in batch])
-        chosen: list[tuple[Job, Encoded, Decoded, int, str]] = []
+        heard: list[tuple[Job, Encoded, Decoded]] = []
         for job, answer in zip(batch, answers, strict=True):
             encoded = job.encoded
             assert encoded is not None
@@ -293,13 +300,14 @@ class Batcher:
             if not decoded.hypotheses[0].text or nobody_spoke(decoded):
                 _resolve(job, None)
                 continue
-            index, text = job.choose(decoded.hypotheses, decoded.language)
+            heard.append((job, encoded, decoded))
+        times = self._align([(*item, 0) for item in heard])
+        chosen: list[tuple[Job, Encoded, Decoded, int, str]] = []
+        for job, encoded, decoded in heard:
+            confidence = times[job].probability.tolist() if job in times else ()
+            index, text = job.choose(decoded.hypotheses, decoded.language, confidence)
             chosen.append((job, encoded, decoded, index, text))
-        aligned = [item for item in chosen if item[0].align]
-        times: dict[Job, CharacterTimes] = {}
-        if aligned:
-            found = self.engine.align([(item[1], item[2].language, item[2].hypotheses[item[3]]) for item in aligned])
-            times = {item[0]: character_times for item, character_times in zip(aligned, found, strict=True)}
+        times |= self._align([(job, encoded, decoded, index) for job, encoded, decoded, index, _ in chosen if index])
         self._cost.decoded((time.monotonic() - began) / len(batch))
         for job, _, decoded, index, text in chosen:
             hypothesis = decoded.hypotheses[index]
@@ -312,6 +320,16 @@ class Batcher:
                 hypothesis.average,
             )
             _resolve(job, recognised)
+
+    def _align(self, items: Sequence[tuple[Job, Encoded, Decoded, int]]) -> dict[Job, CharacterTimes]:
+        """Times of the hypotheses of these numbers, of the jobs that want times."""
+        wanted = [item for item in items if item[0].align]
+        if not wanted:
+            return {}
+        found = self.engine.align(
+            [(encoded, decoded.language, decoded.hypotheses[index]) for _, encoded, decoded, index in wanted]
+        )
+        return {item[0]: times for item, times in zip(wanted, found, strict=True)}
 
     def _try_longer(self, job: Job, encoded: Encoded, answer: Decoded) -> bool:
         """Send a job whose answer is not to be trusted back for the next window; False when there is none."""

@@ -78,7 +78,10 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class CharacterTimes:
-    """When each character of a text was said: arrays of shape (len(text),), seconds from the start of the audio."""
+    """When each character of a text was said: arrays of shape (len(text),), seconds from the start of the audio.
+
+    `probability` is that of the character after those before it, in [0, 1].
+    """
 
     start: NDArray[np.float32]
     end: NDArray[np.float32]

@@ -52,10 +52,17 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """One of an engine's guesses at an utterance; `log_probability` is the sum over its tokens, in nats."""
+    """One of an engine's guesses at an utterance.
+
+    Attributes:
+        text: the text.
+        log_probability: the sum over its tokens, nats.
+        confidence: probability of each character, in [0, 1]; empty where it is not known.
+    """
 
     text: str
     log_probability: float
+    confidence: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

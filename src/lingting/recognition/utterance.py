@@ -62,14 +62,16 @@ class Writing:
         if corrector is None or self.script == "as-is":
             return first_hypothesis
 
-        def choose(hypotheses: Sequence[EngineHypothesis], language: Language) -> tuple[int, str]:
+        def choose(
+            hypotheses: Sequence[EngineHypothesis], language: Language, confidence: Sequence[float]
+        ) -> tuple[int, str]:
             simplified = [convert(hypothesis.text, "simplified") for hypothesis in hypotheses]
             if not has_han(simplified[0]) and not options.hot_words:
                 return 0, simplified[0]
             correction = corrector.correct(
                 [
-                    Hypothesis(text, hypothesis.log_probability)
-                    for text, hypothesis in zip(simplified, hypotheses, strict=True)
+                    Hypothesis(text, hypothesis.log_probability, () if index else tuple(confidence))
+                    for index, (text, hypothesis) in enumerate(zip(simplified, hypotheses, strict=True))
                 ],
                 context=said,
                 hot_words=options.hot_words,
