@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m bench", description="Measure accuracy, speed and live streams.")
-    parser.add_argument("--quick", action="store_true", help="eight clips, one peer, 1 and 10 streams, under 3 minutes")
+    parser.add_argument("--quick", action="store_true", help="eight clips, 1 and 10 streams, under 3 minutes")
     parser.add_argument("--json", action="store_true", help="print the report as JSON instead of tables")
     parser.add_argument("--sets", type=_some_of(ALL_SETS), help=f"of {','.join(ALL_SETS)}")
     parser.add_argument("--only", type=_some_of(SECTIONS), dest="sections", help=f"of {','.join(SECTIONS)}")

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -140,6 +141,23 @@ def test_a_slow_processor_is_a_warning(
     monkeypatch.setattr(checks.platform, "machine", lambda: "x86_64")
     found = checks.processor(Settings(data_dir=tmp_path))
     assert (found.status, words in found.found) == (status, True)
+
+
+def test_it_names_the_language_model_of_the_second_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(**settings: Any) -> checks.Finding:
+        return checks.second_pass(Settings(data_dir=tmp_path, **settings))
+
+    monkeypatch.setattr("lingting.phonetics.corrector.DEBIAN_FOLDER", tmp_path)
+    assert (found().status, found().found) == ("ok", "language model compact")
+    assert found(phonetics="off").status == "ok"
+    assert found(phonetics="off").found.startswith("off")
+    missing = found(language_model=tmp_path / "none.lm")
+    assert missing.status == "wrong"
+    assert "none.lm" in missing.found and "LINGTING_LANGUAGE_MODEL" in missing.advice
+    (tmp_path / "any" / "libime").mkdir(parents=True)
+    (tmp_path / "any" / "libime" / "zh_CN.lm").write_bytes(b"")
+    assert "zh_CN.lm" in found().found
+    assert found().found.startswith("language model compact; another is there and not used")
 
 
 def test_a_check_that_breaks_is_a_finding_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

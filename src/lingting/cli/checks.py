@@ -283,6 +283,23 @@ def model(settings: Settings) -> Finding:
     return Finding("model", "ok", f"{settings.model} is whole ({store.size(settings.model) / _MB:.0f} MB)")
 
 
+def second_pass(settings: Settings) -> Finding:
+    """Which language model chooses among Chinese words that sound alike."""
+    from lingting.errors import ModelError
+    from lingting.phonetics import Corrector
+
+    if settings.phonetics == "off":
+        return Finding("second pass", "ok", "off: Chinese is written as the engine wrote it")
+    try:
+        corrector = Corrector.load(settings.language_model)
+    except ModelError as error:
+        return Finding("second pass", "wrong", str(error), "name a KenLM file in LINGTING_LANGUAGE_MODEL, or unset it")
+    found = f"language model {corrector.language_model_name}"
+    if corrector.unused_language_model:
+        found += f"; another is there and not used: {corrector.unused_language_model}"
+    return Finding("second pass", "ok", found)
+
+
 def recognition(settings: Settings) -> Finding:
     """Whether the sample that comes with the package is recognised, and how fast."""
     from lingting import samples
@@ -325,6 +342,7 @@ CHECKS: dict[str, Check] = {
     "TLS": tls,
     "port": port,
     "model": model,
+    "second pass": second_pass,
     "recognition": recognition,
 }
 

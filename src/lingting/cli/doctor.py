@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
-HELP = """Check processor, memory, clock, data folder, disk, database, TLS, port and model, and recognise a sample.
+HELP = """Check processor, memory, clock, data folder, disk, database, TLS, port, model and second pass,
+and recognise a sample.
 
 Each finding says what to do about it. The settings are those that `lingting serve` would use.
 
