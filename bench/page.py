@@ -40,7 +40,10 @@ def render(report: dict[str, Any]) -> str:
         for each in report["targets"]
     )
     machine = report["machine"]
-    about = f"{report['model']}, {machine['cores']} cores, {machine['architecture']}, {report['made']}"
+    about = (
+        f"{report['model']}, language model {report['language_model']}, {machine['cores']} cores, "
+        f"{machine['architecture']}, {report['made']}"
+    )
     text = io.StringIO()
     show(report, Console(file=text, width=150, color_system=None))
     data = html.escape(json.dumps(report, ensure_ascii=False, indent=1))

@@ -22,6 +22,7 @@ from bench.clips import Clip
 from bench.place import Place, prepare
 from bench.server import Server, Use
 from bench.systems import FasterWhisper, LiveWatch, Ours, Peer, Worker
+from lingting.phonetics import Corrector
 from lingting.service import physical_cores
 from lingting.text.scoring import normalise
 
@@ -117,6 +118,7 @@ def _head(options: Options, chosen: Sequence[Clip], place: Place) -> Report:
         of = sets.setdefault(clip.set, {"clips": 0, "seconds": 0.0})
         of["clips"] += 1
         of["seconds"] += clip.seconds
+    settings = place.settings()
     return {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {name: version(name) for name in ("lingting", "faster-whisper", "ctranslate2", "onnxruntime")},
@@ -127,6 +129,9 @@ def _head(options: Options, chosen: Sequence[Clip], place: Place) -> Report:
             "python": platform.python_version(),
         },
         "model": place.model_dir.name,
+        "language_model": Corrector.load(settings.language_model).language_model_name
+        if settings.phonetics == "on"
+        else "off",
         "sections": list(options.sections),
         "clips": sets,
     }

@@ -35,7 +35,8 @@ def show(report: dict[str, Any], console: Console) -> None:
         console.print(_targets(report["targets"]))
     machine = report["machine"]
     console.print(
-        f"{report['model']}, {machine['cores']} cores, {machine['architecture']}, Python {machine['python']}; "
+        f"{report['model']}, language model {report['language_model']}, {machine['cores']} cores, "
+        f"{machine['architecture']}, Python {machine['python']}; "
         f"lingting {report['versions']['lingting']}, faster-whisper {report['versions']['faster-whisper']}; "
         f"took {report['took_seconds']:.0f} s",
         style="dim",

@@ -125,7 +125,7 @@ def test_a_target_is_reached_at_its_number_and_missed_beyond_it() -> None:
 
 def test_a_report_of_one_section_has_a_page_too() -> None:
     report = {
-        "made": "2026-01-01T00:00:00+00:00", "model": "whisper-base", "took_seconds": 1.0,
+        "made": "2026-01-01T00:00:00+00:00", "model": "whisper-base", "language_model": "compact", "took_seconds": 1.0,
         "versions": {"lingting": "0", "faster-whisper": "0"},
         "machine": {"cores": 2, "architecture": "x86_64", "python": "3.11"},
         "callers": {"callers": 8, "throughput_ratio": {"default": 4.0}},
