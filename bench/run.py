@@ -22,8 +22,7 @@ from bench.clips import Clip
 from bench.place import Place, prepare
 from bench.server import Server, Use
 from bench.systems import FasterWhisper, LiveWatch, Ours, Peer, Worker
-from lingting.phonetics import Corrector
-from lingting.service import physical_cores
+from lingting.service import physical_cores, second_pass
 from lingting.text.scoring import normalise
 
 Report: TypeAlias = dict[str, Any]
@@ -118,7 +117,7 @@ def _head(options: Options, chosen: Sequence[Clip], place: Place) -> Report:
         of = sets.setdefault(clip.set, {"clips": 0, "seconds": 0.0})
         of["clips"] += 1
         of["seconds"] += clip.seconds
-    settings = place.settings()
+    corrector = second_pass(place.settings())
     return {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {name: version(name) for name in ("lingting", "faster-whisper", "ctranslate2", "onnxruntime")},
@@ -129,9 +128,7 @@ def _head(options: Options, chosen: Sequence[Clip], place: Place) -> Report:
             "python": platform.python_version(),
         },
         "model": place.model_dir.name,
-        "language_model": Corrector.load(settings.language_model).language_model_name
-        if settings.phonetics == "on"
-        else "off",
+        "language_model": corrector.language_model_name if corrector else "off",
         "sections": list(options.sections),
         "clips": sets,
     }

@@ -28,6 +28,15 @@ log = logging.getLogger(__name__)
 _LISTENERS = 4
 
 
+def second_pass(settings: Settings) -> Corrector | None:
+    """The second pass over Chinese, None if it is off.
+
+    Raises:
+        ModelError: the language model that the settings name cannot be used.
+    """
+    return Corrector.load(settings.language_model) if settings.phonetics == "on" else None
+
+
 class Recognition:
     """The model and everything around it that makes text; what the library and the command line need of the service.
 
@@ -44,7 +53,7 @@ class Recognition:
         folder = Store.at(settings.models_dir).path(settings.model)
         workers = settings.compute_threads or physical_cores()
         engine = WhisperEngine(folder, workers, settings.model)
-        corrector = Corrector.load(settings.language_model) if settings.phonetics == "on" else None
+        corrector = second_pass(settings)
         self.language_model = corrector.language_model_name if corrector else "off"
         log.info("model %s on %d workers, second pass over Chinese: %s", settings.model, workers, self.language_model)
         if corrector and corrector.unused_language_model:

@@ -285,15 +285,15 @@ def model(settings: Settings) -> Finding:
 
 def second_pass(settings: Settings) -> Finding:
     """Which language model chooses among Chinese words that sound alike."""
+    from lingting import service
     from lingting.errors import ModelError
-    from lingting.phonetics import Corrector
 
-    if settings.phonetics == "off":
-        return Finding("second pass", "ok", "off: Chinese is written as the engine wrote it")
     try:
-        corrector = Corrector.load(settings.language_model)
+        corrector = service.second_pass(settings)
     except ModelError as error:
         return Finding("second pass", "wrong", str(error), "name a KenLM file in LINGTING_LANGUAGE_MODEL, or unset it")
+    if corrector is None:
+        return Finding("second pass", "ok", "off: Chinese is written as the engine wrote it")
     found = f"language model {corrector.language_model_name}"
     if corrector.unused_language_model:
         found += f"; another is there and not used: {corrector.unused_language_model}"

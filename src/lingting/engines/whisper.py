@@ -32,8 +32,8 @@ FAST_WINDOWS = (12, 16, *WINDOWS)
 """Windows for live finals when much waits."""
 
 GUESS_WINDOWS = (5, 7, 9, *FAST_WINDOWS)
-"""Windows for guesses at unfinished speech: for the first 4 s of an utterance, 6 s windows are as good as 12 s ones
-(0.24 errors a character each)."""
+"""Windows for guesses at unfinished speech: for 3.2 s of audio, greedy, 5 s windows give 0.34 to 0.39 errors per
+character and 12 s windows 0.23 to 0.45, for three times the encoding."""
 
 _FRAME_SECONDS = 0.02
 _MAX_TEXT_TOKENS = 224

@@ -1,9 +1,9 @@
 """The one owner of compute: every encoding, decoding and alignment of every caller goes through it.
 
-Encoding is done singly, decoding in batches of equal window; the job with the earliest deadline goes first. A deadline
-is counted from when the sound was heard that is not shown yet, so that no speaker waits much longer than another. A
-guess takes its audio only when its turn comes, so the newest audio is what is decoded. Files leave a worker to live
-streams while there are any.
+Encoding is done singly, decoding in batches of equal window. Of the jobs to encode, as of those to decode, the one with
+the earliest deadline goes first. A deadline is counted from when the sound was heard that is not shown yet, so that no
+speaker waits much longer than another. A guess takes its audio only when its turn comes, so the newest audio is what is
+decoded. Files leave a worker to live streams while there are any.
 """
 
 from __future__ import annotations
@@ -240,9 +240,10 @@ class Batcher:
     def _take(self) -> list[Job]:
         """The next thing to do: one job to encode, or a batch of encoded jobs to decode; empty when there is none.
 
-        The job with the earliest deadline decides. While there is room for more, jobs like it that still wait are
-        encoded first, so that under load the decoder, which is the dearer part, works in batches. Finals that are
-        encoded wait for company until their deadline, unless there is nothing else to do.
+        What is encoded is decoded, earliest deadline first; but while there is room for more, jobs like it that still
+        wait are encoded before (guesses are alike, and so are all others), so that under load the decoder, which is the
+        dearer part, works in batches. Finals that are encoded wait for company until their deadline, unless there is
+        nothing else to do.
         """
         full = self._live > 0 and self._yielding >= max(1, self.workers - 1)
         waiting = [job for job in self._waiting if not (full and job.kind.yields)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import SequenceMatcher
+from functools import lru_cache
 
 from lingting.text import spacing
 from lingting.text.scoring import normalise
@@ -50,7 +51,12 @@ def steady(shown: str, previous: str, newest: str) -> str:
 
 
 def _keys(units: Sequence[str]) -> list[str]:
-    return [normalise(unit) for unit in units]
+    return [_key(unit) for unit in units]
+
+
+@lru_cache(maxsize=8192)
+def _key(unit: str) -> str:
+    return normalise(unit)
 
 
 def _joined(keys: Sequence[str]) -> str:
