@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lingting.recognition.types import SAMPLE_RATE, Samples
+from lingting.domain import SAMPLE_RATE, Samples
 from tests.recordings import Recording, recording, speech_dir
 
 SETS = ("zh", "en", "mixed", "noisy")

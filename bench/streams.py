@@ -22,7 +22,7 @@ from bench.stats import Summary, coverage, digits_apart, erased, lag, transfer
 from bench.systems import Worker
 from lingting.audio.gate import GateConfig, speech_spans
 from lingting.audio.voice import VoiceDetector
-from lingting.recognition.types import SAMPLE_RATE, Samples, Transcript
+from lingting.domain import SAMPLE_RATE, Samples, Transcript
 from lingting.text.scoring import ErrorCount, error_rate, tokens
 
 PACKET = 0.2

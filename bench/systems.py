@@ -18,7 +18,7 @@ import numpy as np
 
 from bench.place import Place
 from bench.stats import erased
-from lingting.recognition.types import SAMPLE_RATE, RecognitionOptions, Samples, Transcript
+from lingting.domain import SAMPLE_RATE, RecognitionOptions, Samples, Transcript
 
 Peer: TypeAlias = Literal["default", "default_vad", "greedy"]
 _PEER_OPTIONS: dict[Peer, dict[str, Any]] = {

@@ -22,7 +22,7 @@ import numpy as np
 import platformdirs
 import pytest
 
-from lingting.recognition.types import SAMPLE_RATE, Samples
+from lingting.domain import SAMPLE_RATE, Samples
 from tests.requirements import missing
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lingting import subtitles
-from lingting.recognition.types import Sentence, Transcript, Word
+from lingting.domain import Sentence, Transcript, Word
 from lingting.text import spacing
 
 

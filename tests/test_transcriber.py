@@ -14,8 +14,8 @@ import requests
 import soxr
 
 from lingting import Transcriber
+from lingting.domain import SAMPLE_RATE
 from lingting.errors import EmptyAudio, LingtingError, ModelError, UndecodableAudio
-from lingting.recognition.types import SAMPLE_RATE
 from tests.conftest import LiveServer
 from tests.recordings import recording
 

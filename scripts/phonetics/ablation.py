@@ -24,6 +24,7 @@ from pathlib import Path
 from wetext import Normalizer
 
 from lingting.audio.decode import Decoder
+from lingting.domain import Hypothesis
 from lingting.engines.whisper import WhisperEngine
 from lingting.phonetics import Corrector
 from lingting.phonetics.corrector import KENLM, Tuning
@@ -32,7 +33,6 @@ from lingting.phonetics.lexicon import Lexicon
 from lingting.phonetics.models import CompactModel, KenlmModel, LanguageModel
 from lingting.recognition.batcher import SPARE
 from lingting.recognition.engine import DecodeRequest
-from lingting.recognition.types import Hypothesis
 from lingting.text.scoring import ErrorCount, error_rate, tokens
 from lingting.text.script import convert
 

@@ -4,7 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lingting.recognition.types import Sentence, Transcript, Word
+    from lingting.domain import Sentence, Transcript, Word
     from lingting.transcriber import Stream, Transcriber
 
 __all__ = ["Sentence", "Stream", "Transcriber", "Transcript", "Word", "__version__"]
@@ -15,11 +15,11 @@ except PackageNotFoundError:  # running from a source tree that was never instal
     __version__ = "0.0.0"
 
 _FOUND_IN = {
-    "Sentence": "lingting.recognition.types",
+    "Sentence": "lingting.domain",
     "Stream": "lingting.transcriber",
     "Transcriber": "lingting.transcriber",
-    "Transcript": "lingting.recognition.types",
-    "Word": "lingting.recognition.types",
+    "Transcript": "lingting.domain",
+    "Word": "lingting.domain",
 }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from lingting.access import Access, Principal
 from lingting.audio.decode import Decoder
 from lingting.audio.voice import VoiceDetector
+from lingting.domain import RecognitionOptions, Seconds
 from lingting.engines.whisper import WhisperEngine
 from lingting.models.store import Store
 from lingting.phonetics import Corrector
@@ -18,7 +19,6 @@ from lingting.recognition.batcher import Batcher
 from lingting.recognition.endpoint import EndpointConfig
 from lingting.recognition.live import LiveConfig, LiveSession
 from lingting.recognition.oneshot import Recognizer
-from lingting.recognition.types import RecognitionOptions, Seconds
 from lingting.recognition.utterance import Writing
 from lingting.settings import Settings
 from lingting.streams import Streams

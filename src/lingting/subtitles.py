@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
-from lingting.recognition.types import Seconds, Sentence, Transcript, Word
+from lingting.domain import Seconds, Sentence, Transcript, Word
 from lingting.text import spacing
 
 Format: TypeAlias = Literal["txt", "srt", "vtt", "json", "tsv"]

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from lingting.audio.decode import Decoder
 from lingting.audio.formats import DECLARED
+from lingting.domain import SAMPLE_RATE, Language, RecognitionOptions, Samples, Seconds, Sentence, Transcript
 from lingting.errors import LingtingError
 from lingting.models import Store, install
 from lingting.recognition.live import LiveSession
-from lingting.recognition.types import SAMPLE_RATE, Language, RecognitionOptions, Samples, Seconds, Sentence, Transcript
 from lingting.service import Recognition
 from lingting.settings import Settings, load
 

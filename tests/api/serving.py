@@ -21,8 +21,8 @@ from lingting.access import Access, TenantLimits
 from lingting.access.records import NewCredential
 from lingting.api.app import create_app
 from lingting.api.server import Server, listen
+from lingting.domain import RecognitionOptions, Samples, Sentence, Transcript
 from lingting.errors import AudioTooLong, EmptyAudio, UndecodableAudio
-from lingting.recognition.types import RecognitionOptions, Samples, Sentence, Transcript
 from lingting.settings import Settings
 from lingting.streams import Streams
 

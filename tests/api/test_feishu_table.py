@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from lingting.access.records import NewCredential
-from lingting.api.feishu_speech import file_max_bytes
+from lingting.api.feishu.speech import file_max_bytes
 from lingting.errors import Overloaded, RecognitionFailed
 from tests.api.serving import APP_TOKEN, FILE, STREAM, TENANT_TOKEN, Running, file_body, packet_body, pcm
 

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from lingting.api.feishu_errors import InvalidParam
-from lingting.api.feishu_parameters import parse_file, parse_packet
-from lingting.api.flash_parameters import FORMATS, FlashError, FlashParameters
-from lingting.api.flash_parameters import parse as parse_flash
+from lingting.api.feishu.errors import InvalidParam
+from lingting.api.feishu.parameters import parse_file, parse_packet
+from lingting.api.flash.parameters import FORMATS, FlashError, FlashParameters
+from lingting.api.flash.parameters import parse as parse_flash
 from tests.api.serving import file_body, packet_body
 
 ID = "asd1234567890ddd"

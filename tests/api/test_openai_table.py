@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 
-from lingting.api.openai_form import MAX_FIELD_BYTES, MAX_PARTS
+from lingting.api.openai.form import MAX_FIELD_BYTES, MAX_PARTS
 from lingting.errors import LingtingError, Overloaded, RecognitionFailed
 from tests.api.serving import TRANSCRIPTIONS, Running, pcm, receive_all
 

@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from lingting.api.openapi import document
+from lingting.api.openapi.document import document
 from lingting.settings import Settings
 from tests.api.serving import Running, serving
 

@@ -11,7 +11,7 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lingting.api.proxies import Proxies
+from lingting.api.http.proxies import Proxies
 from lingting.errors import SettingsError
 from lingting.operations.logs import FIELDS
 from lingting.settings import Settings, load

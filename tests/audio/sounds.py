@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soxr
 
-from lingting.recognition.types import Samples
+from lingting.domain import Samples
 
 
 def read(path: Path) -> Samples:

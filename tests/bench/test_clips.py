@@ -9,7 +9,7 @@ import pytest
 
 from bench.clips import NoRecordings, load, nobody_speaks
 from bench.player import bodies
-from lingting.api.feishu_parameters import parse_packet
+from lingting.api.feishu.parameters import parse_packet
 from tests.recordings import recording
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from faster_whisper.feature_extractor import FeatureExtractor
 
+from lingting.domain import SAMPLE_RATE
 from lingting.engines import whisper
 from lingting.engines.features import log_mel
 from lingting.engines.whisper import WhisperEngine
 from lingting.errors import ModelError
 from lingting.recognition.engine import DecodeRequest
-from lingting.recognition.types import SAMPLE_RATE
 from lingting.text import normalise
 from tests.recordings import recording
 

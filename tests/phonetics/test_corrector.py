@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lingting.domain import Hypothesis
 from lingting.errors import ModelError
 from lingting.phonetics import Corrector
 from lingting.phonetics.corrector import Tuning
 from lingting.phonetics.lattice import Sounds
 from lingting.phonetics.lexicon import Lexicon
 from lingting.phonetics.models import CompactModel, KenlmModel
-from lingting.recognition.types import Hypothesis
 
 RIGHT = """今天天气很好
 我们明天开会讨论这个项目
@@ -153,7 +153,7 @@ def test_threads_share_a_corrector(corrector: Corrector) -> None:
 
 def test_nothing_that_only_the_build_needs_is_imported() -> None:
     code = (
-        "import sys; from lingting.phonetics import Corrector; from lingting.recognition.types import Hypothesis;"
+        "import sys; from lingting.phonetics import Corrector; from lingting.domain import Hypothesis;"
         "Corrector.load().correct([Hypothesis('数剧', -1.0)]);"
         "print({'pypinyin', 'jieba', 'opencc'} & set(sys.modules))"
     )
@@ -232,7 +232,7 @@ def test_the_weight_of_the_engine_decides_between_hypotheses(lexicon: Lexicon) -
 MEMORY = """
 import random
 from pathlib import Path
-from lingting.recognition.types import Hypothesis
+from lingting.domain import Hypothesis
 def megabytes():
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1]) / 1024

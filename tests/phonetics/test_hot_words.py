@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from lingting.domain import Hypothesis
 from lingting.phonetics import Corrector, HotWordsError
-from lingting.recognition.types import Hypothesis
 
 Rows = list[dict[str, str]]
 

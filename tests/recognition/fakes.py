@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from lingting.domain import SAMPLE_RATE, Language, Samples
 from lingting.recognition.engine import CharacterTimes, Decoded, DecodeRequest, Encoded, EngineHypothesis
-from lingting.recognition.types import SAMPLE_RATE, Language, Samples
 
 Answer = Callable[[DecodeRequest], Decoded]
 

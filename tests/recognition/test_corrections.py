@@ -4,9 +4,9 @@ import logging
 
 import pytest
 
+from lingting.domain import RecognitionOptions
 from lingting.phonetics import Corrector
 from lingting.recognition.engine import EngineHypothesis
-from lingting.recognition.types import RecognitionOptions
 from lingting.recognition.utterance import Writing, corrections
 
 HEARD = EngineHypothesis("国家众典扶植行業", (), -8.0, -0.5)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from lingting.audio.voice import VoiceDetector
+from lingting.domain import SAMPLE_RATE, RecognitionOptions, Samples
 from lingting.errors import RecognitionFailed
 from lingting.recognition.batcher import Batcher
 from lingting.recognition.endpoint import Ended, EndpointConfig, Endpointer, Started
 from lingting.recognition.engine import Decoded, DecodeRequest
 from lingting.recognition.live import LiveConfig, LiveSession
-from lingting.recognition.types import SAMPLE_RATE, RecognitionOptions, Samples
 from lingting.recognition.utterance import Writing
 from lingting.text import normalise
 from tests.recognition.conftest import Use

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from lingting.audio.segments import utterances
+from lingting.domain import SAMPLE_RATE, RecognitionOptions, Samples, Transcript
 from lingting.errors import Overloaded
 from lingting.recognition.oneshot import Recognizer
-from lingting.recognition.types import SAMPLE_RATE, RecognitionOptions, Samples, Transcript
 from lingting.text import error_rate, normalise
 from lingting.text.scoring import ErrorCount
 from tests.recognition.conftest import Use

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from lingting.domain import RecognitionOptions, Samples, Transcript
 from lingting.errors import LingtingError
-from lingting.recognition.types import RecognitionOptions, Samples, Transcript
 from lingting.streams import StreamPacket, Streams
 from lingting.streams.packets import Action
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lingting.recognition.types import RawWord
+from lingting.domain import RawWord
 from lingting.text import finish, finish_text, from_characters
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from lingting.recognition.types import RawWord
+from lingting.domain import RawWord
 from lingting.text import from_characters
 from lingting.text.long_sentences import LONGEST, shorten
 

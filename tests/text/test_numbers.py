@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lingting.recognition.types import Language, RawWord
+from lingting.domain import Language, RawWord
 from lingting.text import from_text, numbers
 from lingting.text.spacing import join
 

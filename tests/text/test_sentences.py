@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lingting.recognition.types import RawWord
+from lingting.domain import RawWord
 from lingting.text.sentences import split
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lingting.recognition.types import RawWord
+from lingting.domain import RawWord
 from lingting.text import from_characters, normalise, split_units
 from lingting.text.spacing import join
 from lingting.text.words import core, from_text, one_unit_each, tail

@@ -15,15 +15,22 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from lingting.api import console, door, feishu_auth, feishu_errors, feishu_speech, flash, health, openai, openapi
-from lingting.api import exchange as exchanges
-from lingting.api.access_log import access_line
-from lingting.api.body import clear_spool
-from lingting.api.door import Backend, Queued
-from lingting.api.exchange import Exchange
-from lingting.api.headers import Gateway
-from lingting.api.proxies import Proxies
-from lingting.api.render import flash_error, gateway_error, is_open_api, is_openai, openai_error
+from lingting.api import console, health
+from lingting.api.feishu import auth as feishu_auth
+from lingting.api.feishu import errors as feishu_errors
+from lingting.api.feishu import speech as feishu_speech
+from lingting.api.flash import recognition as flash
+from lingting.api.http import admission
+from lingting.api.http import exchange as exchanges
+from lingting.api.http.access_log import access_line
+from lingting.api.http.admission import Backend, Queued
+from lingting.api.http.body import clear_spool
+from lingting.api.http.exchange import Exchange
+from lingting.api.http.headers import Gateway
+from lingting.api.http.proxies import Proxies
+from lingting.api.http.render import flash_error, gateway_error, is_open_api, is_openai, openai_error
+from lingting.api.openai import transcriptions as openai
+from lingting.api.openapi import document as openapi
 from lingting.operations.metrics import Metrics
 from lingting.operations.recent import Recent
 
@@ -48,7 +55,7 @@ def create_app(service: Backend) -> Starlette:
         metrics.observe(exchange.interface, exchange.code, seconds, exchange.audio_seconds)
         recent.observe(exchange.interface, seconds, failed=exchange.code != 0 or exchange.status >= 400)
         access_line(scope, exchange, seconds)
-        door.record(service, exchange)
+        admission.record(service, exchange)
 
     disk = ThreadPoolExecutor(4, thread_name_prefix="spool")
 
@@ -64,7 +71,7 @@ def create_app(service: Backend) -> Starlette:
         middleware=[Middleware(Gateway, observe=observe, proxies=Proxies(service.settings))],
     )
     app.router.redirect_slashes = False
-    door.attach(app, service, metrics, spool, disk)
+    admission.attach(app, service, metrics, spool, disk)
     app.state.recent = recent
     return app
 

@@ -14,9 +14,10 @@ from starlette.responses import Response
 
 from lingting import __version__
 from lingting.access.principal import OPERATOR, Principal
-from lingting.api import door, flash
-from lingting.api import exchange as exchanges
-from lingting.api.render import JSON, flash_error
+from lingting.api.flash import recognition as flash
+from lingting.api.http import admission
+from lingting.api.http import exchange as exchanges
+from lingting.api.http.render import JSON, flash_error
 from lingting.errors import LingtingError
 from lingting.operations.recent import WINDOW_SECONDS, Recent
 
@@ -69,7 +70,7 @@ async def status(request: Request) -> Response:
         principal.require(OPERATOR)
     except LingtingError as error:
         return flash.answer(request.scope, error)
-    service = door.service_of(request)
+    service = admission.service_of(request)
     recent: Recent = request.app.state.recent
     today = datetime.now(UTC).date()
     usage = service.access.usage
@@ -93,7 +94,7 @@ async def status(request: Request) -> Response:
             ],
             "queue": (
                 {"jobs": service.queued, "predicted_wait_seconds": service.predicted_wait}
-                if isinstance(service, door.Queued)
+                if isinstance(service, admission.Queued)
                 else None
             ),
             "window_seconds": WINDOW_SECONDS,
@@ -114,10 +115,10 @@ async def _admitted(request: Request) -> tuple[Principal | None, Response]:
         headers = {"WWW-Authenticate": "Bearer"}
         return None, flash_error(request.scope, 401, "sign in with an API key", headers=headers)
     try:
-        principal = await door.authenticate(request, key.strip())
+        principal = await admission.authenticate(request, key.strip())
     except LingtingError as error:
         return None, flash.answer(request.scope, error)
-    settings = door.service_of(request).settings
+    settings = admission.service_of(request).settings
     return principal, JSON(
         {
             "tenant": principal.tenant_name,

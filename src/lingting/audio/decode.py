@@ -23,8 +23,8 @@ import numpy as np
 
 from lingting.audio.formats import DECLARED, sniff
 from lingting.audio.pcm import TOLERANCE, plain_pcm_range, read_pcm16, too_long
+from lingting.domain import SAMPLE_RATE, Samples, Seconds
 from lingting.errors import AudioError, EmptyAudio, LingtingError, UndecodableAudio
-from lingting.recognition.types import SAMPLE_RATE, Samples, Seconds
 
 _START_SECONDS = 60.0
 _JOBS_PER_WORKER = 500

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lingting.audio.voice import FRAME, Probabilities, VoiceDetector, VoiceState
-from lingting.recognition.types import SAMPLE_RATE, Samples, Seconds
+from lingting.domain import SAMPLE_RATE, Samples, Seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from lingting.domain import SAMPLE_RATE, Samples, Seconds
 from lingting.errors import AudioTooLong, EmptyAudio
-from lingting.recognition.types import SAMPLE_RATE, Samples, Seconds
 
 TOLERANCE: Seconds = 0.1
 """How much longer than the limit audio may be: encoders pad their first and last frames."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lingting.audio.gate import GateConfig, Span
 from lingting.audio.voice import FRAME, Probabilities
-from lingting.recognition.types import SAMPLE_RATE, Samples, Seconds
+from lingting.domain import SAMPLE_RATE, Samples, Seconds
 
 WINDOW_COST: dict[Seconds, float] = {19.6: 0.30, 29.6: 0.70}
 """Seconds of compute to encode so many seconds of speech in the next window, measured on two cores."""

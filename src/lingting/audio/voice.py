@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from lingting.domain import Samples
 from lingting.errors import ModelError
-from lingting.recognition.types import Samples
 
 FRAME = 512
 """Samples of one frame: 32 ms at 16 kHz."""

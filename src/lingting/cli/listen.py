@@ -15,7 +15,7 @@ from lingting.cli.transcribe import USAGE, Language
 from lingting.errors import LingtingError
 
 if TYPE_CHECKING:
-    from lingting.recognition.types import Samples
+    from lingting.domain import Samples
 
 app = typer.Typer(add_completion=False)
 

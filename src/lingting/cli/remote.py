@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+from lingting.domain import Language, Sentence, Transcript, Word
 from lingting.errors import LingtingError
-from lingting.recognition.types import Language, Sentence, Transcript, Word
 
 KEY_VARIABLE = "LINGTING_API_KEY"
 TRANSCRIPTIONS = "/v1/audio/transcriptions"

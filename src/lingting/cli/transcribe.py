@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lingting.cli.outputs import Source
-    from lingting.recognition.types import Transcript
+    from lingting.domain import Transcript
 
 app = typer.Typer(add_completion=False)
 
@@ -271,7 +271,7 @@ def _local(asked: Asked) -> Iterator[Recognise]:
     if known is not None and known.embedded and not store.folder(name).exists():
         ensure(store, name)
 
-    from lingting.recognition.types import SAMPLE_RATE
+    from lingting.domain import SAMPLE_RATE
     from lingting.recognition.utterance import transcript
     from lingting.transcriber import Transcriber
 

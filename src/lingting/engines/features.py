@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from lingting.recognition.types import SAMPLE_RATE, Samples
+from lingting.domain import SAMPLE_RATE, Samples
 
 FFT = 400
 HOP = 160

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from lingting.domain import SAMPLE_RATE, Language, Samples
 from lingting.engines.features import log_mel
 from lingting.errors import ModelError
 from lingting.recognition.engine import CharacterTimes, Decoded, DecodeRequest, Encoded, EngineHypothesis
-from lingting.recognition.types import SAMPLE_RATE, Language, Samples
 
 WINDOWS = (20, 30)
 """Encoder windows in seconds; 30 s is what the model was trained on. An encoding costs in proportion to its window.

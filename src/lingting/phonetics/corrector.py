@@ -9,13 +9,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from lingting.domain import Hypothesis
 from lingting.errors import ModelError
 from lingting.phonetics import search
 from lingting.phonetics.hot_words import HotWords
 from lingting.phonetics.lattice import Arc, Builder, Hot, Sounds
 from lingting.phonetics.lexicon import Lexicon
 from lingting.phonetics.models import DEBIAN_FOLDER, DEBIAN_MODELS, CompactModel, KenlmModel, LanguageModel
-from lingting.recognition.types import Hypothesis
 
 _RUN = re.compile(r"[一-鿿]+")
 _TAIL = re.compile(r"[一-鿿]{1,8}$")

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
 
+from lingting.domain import SAMPLE_RATE, Language, Samples, Seconds
 from lingting.errors import RecognitionFailed
 from lingting.recognition.engine import CharacterTimes, Decoded, DecodeRequest, Encoded, Engine, EngineHypothesis
 from lingting.recognition.guards import better, cut_loop, nobody_spoke, trustworthy
-from lingting.recognition.types import SAMPLE_RATE, Language, Samples, Seconds
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from collections import deque
 
 import numpy as np
 
-from lingting.recognition.types import Samples
+from lingting.domain import Samples
 
 
 class AudioBuffer:

@@ -8,8 +8,8 @@ from typing import TypeAlias
 from lingting.audio.gate import GateConfig, LiveGate
 from lingting.audio.segments import quietest_cut
 from lingting.audio.voice import VoiceDetector
+from lingting.domain import SAMPLE_RATE, Samples, Seconds
 from lingting.recognition.buffer import AudioBuffer
-from lingting.recognition.types import SAMPLE_RATE, Samples, Seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lingting.recognition.types import Language, Samples, Seconds
+from lingting.domain import Language, Samples, Seconds
 
 
 @dataclass(frozen=True, slots=True)

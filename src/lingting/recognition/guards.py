@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import zlib
 
+from lingting.domain import Seconds
 from lingting.recognition.engine import Decoded, EngineHypothesis
-from lingting.recognition.types import Seconds
 
 LOW_CONFIDENCE = -1.0
 """Mean log probability of a token below which a longer window is tried (Whisper's own fallback threshold)."""

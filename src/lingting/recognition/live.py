@@ -18,11 +18,7 @@ import numpy as np
 
 from lingting.audio.segments import quietest_cut
 from lingting.audio.voice import VoiceDetector
-from lingting.errors import RecognitionFailed
-from lingting.recognition.batcher import Batcher, Job, Kind, Recognised
-from lingting.recognition.endpoint import Ended, EndpointConfig, Endpointer, Event, Paused, Started
-from lingting.recognition.steady import steady
-from lingting.recognition.types import (
+from lingting.domain import (
     SAMPLE_RATE,
     Language,
     RecognitionOptions,
@@ -31,6 +27,10 @@ from lingting.recognition.types import (
     Sentence,
     Transcript,
 )
+from lingting.errors import RecognitionFailed
+from lingting.recognition.batcher import Batcher, Job, Kind, Recognised
+from lingting.recognition.endpoint import Ended, EndpointConfig, Endpointer, Event, Paused, Started
+from lingting.recognition.steady import steady
 from lingting.recognition.utterance import Writing, glue, transcript
 from lingting.text import spacing
 from lingting.text.words import has_han

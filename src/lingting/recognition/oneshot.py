@@ -13,10 +13,7 @@ import numpy as np
 from lingting.audio.gate import GateConfig, Span, speech_spans
 from lingting.audio.segments import Segment, utterances
 from lingting.audio.voice import VoiceDetector
-from lingting.errors import Overloaded
-from lingting.recognition.batcher import Batcher, Job, Kind, Recognised
-from lingting.recognition.live import LiveConfig, LiveSession
-from lingting.recognition.types import (
+from lingting.domain import (
     SAMPLE_RATE,
     RawWord,
     RecognitionOptions,
@@ -25,6 +22,9 @@ from lingting.recognition.types import (
     Sentence,
     Transcript,
 )
+from lingting.errors import Overloaded
+from lingting.recognition.batcher import Batcher, Job, Kind, Recognised
+from lingting.recognition.live import LiveConfig, LiveSession
 from lingting.recognition.utterance import Writing, transcript
 
 _SHORT: Seconds = 60.0

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from lingting.domain import Hypothesis, Language, RawWord, RecognitionOptions, Seconds, Sentence, Transcript
 from lingting.recognition.batcher import Choose, Recognised, first_hypothesis
 from lingting.recognition.engine import EngineHypothesis
-from lingting.recognition.types import Hypothesis, Language, RawWord, RecognitionOptions, Seconds, Sentence, Transcript
 from lingting.text import spacing
 from lingting.text.finish import finish, finish_text
 from lingting.text.script import Script, convert

@@ -12,8 +12,8 @@ from typing import Generic
 
 import numpy as np
 
+from lingting.domain import SAMPLE_RATE, RecognitionOptions, Samples
 from lingting.errors import LingtingError, Overloaded, RecognitionFailed
-from lingting.recognition.types import SAMPLE_RATE, RecognitionOptions, Samples
 from lingting.streams.errors import (
     InvalidFirstNumber,
     MissingPacket,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from lingting.recognition.types import Samples, Transcript
+from lingting.domain import Samples, Transcript
 
 
 class Owner(Protocol):

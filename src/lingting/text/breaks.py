@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from lingting.recognition.types import RawWord, Seconds
+from lingting.domain import RawWord, Seconds
 from lingting.text.words import is_han
 
 STOP_LEFT = 3

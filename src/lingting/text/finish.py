@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from lingting.recognition.types import Language, RawWord, Seconds, Sentence
+from lingting.domain import Language, RawWord, Seconds, Sentence
 from lingting.text import numbers, punctuation, sentences, spacing
 from lingting.text import script as scripts
 from lingting.text.long_sentences import shorten

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lingting.recognition.types import RawWord
+from lingting.domain import RawWord
 from lingting.text.words import tail
 
 LONGEST = 48

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from lingting.recognition.types import Language, RawWord
+from lingting.domain import Language, RawWord
 from lingting.text import numbers_en, numbers_zh
 from lingting.text.words import OPENERS, core, is_han, one_unit_each, tail
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from lingting.recognition.types import Language, RawWord, Seconds
+from lingting.domain import Language, RawWord, Seconds
 from lingting.text import breaks, questions
 from lingting.text.words import CLOSERS, OPENERS, core, has_han, is_han, one_unit_each, tail
 

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from operator import itemgetter
 
-from lingting.recognition.types import Language, RawWord, Seconds, Sentence, Word
+from lingting.domain import Language, RawWord, Seconds, Sentence, Word
 from lingting.text import spacing
 from lingting.text.words import tail
 

@@ -18,16 +18,16 @@ from lingting.access.errors import (
     UserToken,
 )
 from lingting.access.principal import FLASH, Principal
-from lingting.api import body, door
-from lingting.api import exchange as exchanges
-from lingting.api.body import BodyEncoded, BodyError, BodyLimits, BodyTooLarge, ClientLeft
-from lingting.api.connection import while_connected
-from lingting.api.exchange import Exchange
-from lingting.api.flash_parameters import FlashError, FlashParameters, parse
-from lingting.api.render import JSON, flash_error, retry_after
+from lingting.api.flash.parameters import FlashError, FlashParameters, parse
+from lingting.api.http import admission, body
+from lingting.api.http import exchange as exchanges
+from lingting.api.http.body import BodyEncoded, BodyError, BodyLimits, BodyTooLarge, ClientLeft
+from lingting.api.http.connection import while_connected
+from lingting.api.http.exchange import Exchange
+from lingting.api.http.render import JSON, flash_error, retry_after
+from lingting.domain import SAMPLE_RATE, RecognitionOptions, Transcript
 from lingting.errors import AudioError, AudioTooLong, EmptyAudio, LingtingError, Overloaded
 from lingting.hot_words import merged
-from lingting.recognition.types import SAMPLE_RATE, RecognitionOptions, Transcript
 
 FLASH_PATH = "/v1/audio/asr/flash"
 
@@ -37,12 +37,12 @@ async def flash(request: Request) -> Response:
     exchange = exchanges.of(request.scope)
     exchange.interface = "flash"
     try:
-        principal = exchange.principal = await door.authenticate(request, _bearer(request))
+        principal = exchange.principal = await admission.authenticate(request, _bearer(request))
         principal.require(FLASH)
-        async with door.admitted(request, principal, "flash"):
+        async with admission.admitted(request, principal, "flash"):
             return await _recognized(request, principal, exchange)
     except ClientLeft:
-        return door.left()
+        return admission.left()
     except FlashError as error:
         return flash_error(request.scope, error.status, str(error), param=error.param)
     except LingtingError as error:
@@ -50,7 +50,7 @@ async def flash(request: Request) -> Response:
 
 
 async def _recognized(request: Request, principal: Principal, exchange: Exchange) -> Response:
-    service = door.service_of(request)
+    service = admission.service_of(request)
     settings = service.settings
     parameters = parse(request, convert_numbers=settings.convert_numbers)
     model = parameters.model or settings.model
@@ -58,9 +58,9 @@ async def _recognized(request: Request, principal: Principal, exchange: Exchange
         raise FlashError(404, f"the model {model[:60]!r} is not installed; leave model out for the default", "model")
     exchange.model = model
     principal.may_use(model)
-    door.require_ready(service)
+    admission.require_ready(service)
     limits = BodyLimits(settings.flash_max_bytes, settings.request_timeout_seconds)
-    async with body.spooled(request, limits, door.spool_of(request), door.disk_of(request)) as (path, size):
+    async with body.spooled(request, limits, admission.spool_of(request), admission.disk_of(request)) as (path, size):
         if size == 0:
             raise FlashError(400, "the body is empty; send the audio file as the body")
         transcript = await while_connected(request, _transcript(request, principal, path, parameters))
@@ -69,7 +69,7 @@ async def _recognized(request: Request, principal: Principal, exchange: Exchange
 
 
 async def _transcript(request: Request, principal: Principal, path: Path, parameters: FlashParameters) -> Transcript:
-    service = door.service_of(request)
+    service = admission.service_of(request)
     samples = await service.decoder.decode(
         path,
         format=parameters.format,
@@ -78,7 +78,7 @@ async def _transcript(request: Request, principal: Principal, path: Path, parame
     )
     await service.access.limits.check_audio(principal, samples.size / SAMPLE_RATE)
     options = RecognitionOptions(
-        language=door.language(service.settings),
+        language=admission.language(service.settings),
         hot_words=merged(parameters.hot_words, principal.hot_words),
         convert_numbers=parameters.convert_numbers,
         max_sentence_silence=parameters.max_sentence_silence_ms / 1000,

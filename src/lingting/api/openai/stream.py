@@ -11,10 +11,10 @@ import msgspec
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from lingting.api.exchange import Exchange
-from lingting.api.openai_render import usage
+from lingting.api.http.exchange import Exchange
+from lingting.api.openai.render import usage
+from lingting.domain import Seconds, Sentence
 from lingting.errors import LingtingError
-from lingting.recognition.types import Seconds, Sentence
 from lingting.recognition.utterance import glue
 
 _GLUED = 40

@@ -10,11 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lingting.access.errors import TooManyFailures, UnknownApp, WrongSecret
-from lingting.api import body, door
-from lingting.api import exchange as exchanges
-from lingting.api.body import BodyError, BodyLimits, ClientLeft
-from lingting.api.feishu_errors import TOO_FREQUENT, TOO_FREQUENT_MSG
-from lingting.api.render import JSON, Refusal, retry_after
+from lingting.api.feishu.errors import TOO_FREQUENT, TOO_FREQUENT_MSG
+from lingting.api.http import admission, body
+from lingting.api.http import exchange as exchanges
+from lingting.api.http.body import BodyError, BodyLimits, ClientLeft
+from lingting.api.http.render import JSON, Refusal, retry_after
 from lingting.errors import Overloaded
 
 TENANT_TOKEN_PATH = "/open-apis/auth/v3/tenant_access_token/internal"  # noqa: S105
@@ -47,11 +47,11 @@ async def app_access_token(request: Request) -> Response:
 async def _token(request: Request, *, app: bool) -> Response:
     exchange = exchanges.of(request.scope)
     exchange.interface = "token"
-    service = door.service_of(request)
+    service = admission.service_of(request)
     try:
         content = await body.read(request, BodyLimits(MAX_BYTES, service.settings.request_timeout_seconds))
         login = _login.decode(content)
-        issued = await service.access.issue_token(login.app_id, login.app_secret, door.address_of(request))
+        issued = await service.access.issue_token(login.app_id, login.app_secret, admission.address_of(request))
     except (BodyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, UnknownApp):
         return _failure(request, INVALID_PARAM, "invalid param")
     except WrongSecret:
@@ -61,7 +61,7 @@ async def _token(request: Request, *, app: bool) -> Response:
     except Overloaded as error:
         return _failure(request, UNAVAILABLE, "network anomaly", error.retry_after)
     except ClientLeft:
-        return door.left()
+        return admission.left()
     answer = {"code": 0, "msg": "ok", "tenant_access_token": issued.token, "expire": issued.expires_in}
     if app:
         answer["app_access_token"] = issued.token

@@ -13,10 +13,10 @@ from email.utils import formatdate
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lingting.api import exchange as exchanges
-from lingting.api.exchange import Exchange
-from lingting.api.proxies import Proxies
-from lingting.api.render import internal_error
+from lingting.api.http import exchange as exchanges
+from lingting.api.http.exchange import Exchange
+from lingting.api.http.proxies import Proxies
+from lingting.api.http.render import internal_error
 
 SECURITY_HEADERS = (
     (b"X-Content-Type-Options", b"nosniff"),

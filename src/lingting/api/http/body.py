@@ -13,7 +13,7 @@ from pathlib import Path
 
 from starlette.requests import Request
 
-from lingting.api import exchange as exchanges
+from lingting.api.http import exchange as exchanges
 from lingting.errors import LingtingError
 
 LEAST_BYTES_PER_SECOND = 1000

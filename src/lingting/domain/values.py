@@ -1,4 +1,4 @@
-"""Values of recognition: words, sentences, transcripts, and what an engine returns."""
+"""Values of recognition: audio, words, sentences, transcripts, and what a caller may ask for."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lingting.api import feishu_errors
-from lingting.api.flash_parameters import (
+from lingting.api.feishu import errors as feishu_errors
+from lingting.api.flash.parameters import (
     DEFAULT_SENTENCE_SILENCE_MS,
     FORMATS,
     MAX_HOT_WORD_LENGTH,
@@ -13,7 +13,7 @@ from lingting.api.flash_parameters import (
     SAMPLE_RATES,
     SENTENCE_SILENCES_MS,
 )
-from lingting.api.render import FLASH_TYPES
+from lingting.api.http.render import FLASH_TYPES
 
 Document = dict[str, Any]
 

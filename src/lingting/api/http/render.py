@@ -11,7 +11,7 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from lingting.api import exchange as exchanges
+from lingting.api.http import exchange as exchanges
 
 OPEN_APIS = "/open-apis"
 SMALL_BODY = 65_536

@@ -13,8 +13,8 @@ from lingting.access.errors import (
     TooManyFailures,
     UserToken,
 )
-from lingting.api.body import BodyEncoded, BodyError, BodyTooLarge
-from lingting.api.render import gateway_error, retry_after
+from lingting.api.http.body import BodyEncoded, BodyError, BodyTooLarge
+from lingting.api.http.render import gateway_error, retry_after
 from lingting.errors import AudioError, LingtingError, Overloaded
 from lingting.streams.errors import StreamError
 

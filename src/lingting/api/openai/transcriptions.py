@@ -20,18 +20,20 @@ from lingting.access.errors import (
     UserToken,
 )
 from lingting.access.principal import TRANSCRIPTIONS, Principal
-from lingting.api import door, openai_form, openai_render
-from lingting.api import exchange as exchanges
-from lingting.api.body import BodyEncoded, BodyError, BodyLimits, BodyTooLarge, ClientLeft
-from lingting.api.connection import while_connected
-from lingting.api.exchange import Exchange
-from lingting.api.openai_form import FILE, FormError
-from lingting.api.openai_parameters import ParameterError, is_their_name, parse
-from lingting.api.openai_stream import TextEvents
-from lingting.api.render import JSON, openai_content, openai_error, retry_after
+from lingting.api.http import admission
+from lingting.api.http import exchange as exchanges
+from lingting.api.http.body import BodyEncoded, BodyError, BodyLimits, BodyTooLarge, ClientLeft
+from lingting.api.http.connection import while_connected
+from lingting.api.http.exchange import Exchange
+from lingting.api.http.render import JSON, openai_content, openai_error, retry_after
+from lingting.api.openai import form as openai_form
+from lingting.api.openai import render as openai_render
+from lingting.api.openai.form import FILE, FormError
+from lingting.api.openai.parameters import ParameterError, is_their_name, parse
+from lingting.api.openai.stream import TextEvents
+from lingting.domain import SAMPLE_RATE, RecognitionOptions, Samples, Sentence
 from lingting.errors import AudioError, AudioTooLong, EmptyAudio, LingtingError, Overloaded
 from lingting.hot_words import merged
-from lingting.recognition.types import SAMPLE_RATE, RecognitionOptions, Samples, Sentence
 from lingting.settings import Settings
 
 TRANSCRIPTIONS_PATH = "/v1/audio/transcriptions"
@@ -46,13 +48,13 @@ async def transcriptions(request: Request) -> Response:
     try:
         principal = exchange.principal = await _caller(request)
         async with contextlib.AsyncExitStack() as held:
-            await held.enter_async_context(door.admitted(request, principal, "transcriptions"))
+            await held.enter_async_context(admission.admitted(request, principal, "transcriptions"))
             response = await _answered(request, principal, exchange)
             if isinstance(response, TextEvents):
                 response.hold(held.pop_all())
             return response
     except ClientLeft:
-        return door.left()
+        return admission.left()
     except ParameterError as error:
         return openai_error(request.scope, error.status, str(error), code=error.code, param=error.param)
     except LingtingError as error:
@@ -67,7 +69,7 @@ async def models(request: Request) -> Response:
         principal = await _caller(request)
     except LingtingError as error:
         return answer(request.scope, error)
-    settings = door.service_of(request).settings
+    settings = admission.service_of(request).settings
     allowed = principal.models is None or settings.model in principal.models
     return JSON({"object": "list", "data": [await _described(settings)] if allowed else []})
 
@@ -76,7 +78,7 @@ async def model(request: Request) -> Response:
     """One model; OpenAI's own names stand for the server's."""
     exchange = exchanges.of(request.scope)
     exchange.interface = "models"
-    settings = door.service_of(request).settings
+    settings = admission.service_of(request).settings
     try:
         principal = await _caller(request)
         principal.may_use(_installed(request.path_params["model"], settings))
@@ -91,23 +93,23 @@ async def _caller(request: Request) -> Principal:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise InvalidCredential("send the header `Authorization: Bearer <API key>`", "missing")
-    principal = await door.authenticate(request, token.strip())
+    principal = await admission.authenticate(request, token.strip())
     principal.require(TRANSCRIPTIONS)
     return principal
 
 
 async def _answered(request: Request, principal: Principal, exchange: Exchange) -> Response:
-    service = door.service_of(request)
+    service = admission.service_of(request)
     settings = service.settings
-    door.require_ready(service)
+    admission.require_ready(service)
     limits = BodyLimits(settings.flash_max_bytes, settings.request_timeout_seconds)
-    async with openai_form.received(request, limits, door.spool_of(request), door.disk_of(request)) as form:
+    async with openai_form.received(request, limits, admission.spool_of(request), admission.disk_of(request)) as form:
         parameters = parse(form.fields, form.filename)
         exchange.model = _installed(parameters.model, settings)
         principal.may_use(exchange.model)
         samples = await while_connected(request, _samples(request, principal, form.file, parameters.format))
     options = RecognitionOptions(
-        language=parameters.language or door.language(settings),
+        language=parameters.language or admission.language(settings),
         hot_words=merged(parameters.hot_words, principal.hot_words),
     )
     if parameters.stream:
@@ -119,7 +121,7 @@ async def _answered(request: Request, principal: Principal, exchange: Exchange) 
 
 
 async def _samples(request: Request, principal: Principal, path: Path, form: str) -> Samples:
-    service = door.service_of(request)
+    service = admission.service_of(request)
     samples = await service.decoder.decode(
         path, format=form, sample_rate=SAMPLE_RATE, max_seconds=service.settings.flash_max_seconds
     )
@@ -129,7 +131,7 @@ async def _samples(request: Request, principal: Principal, path: Path, form: str
 
 async def _streamed(request: Request, samples: Samples, options: RecognitionOptions, exchange: Exchange) -> TextEvents:
     """Events from the first sentence on, so that what fails before it still gets a status of its own."""
-    sentences = door.service_of(request).recognizer.sentences(samples, options)
+    sentences = admission.service_of(request).recognizer.sentences(samples, options)
     first = await while_connected(request, _next(sentences))
 
     async def rest() -> AsyncIterator[Sentence]:

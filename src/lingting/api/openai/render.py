@@ -8,8 +8,8 @@ from collections.abc import Collection
 from typing import Any
 
 from lingting import subtitles
-from lingting.api.openai_parameters import Granularity, ResponseFormat
-from lingting.recognition.types import Seconds, Sentence, Transcript, Word
+from lingting.api.openai.parameters import Granularity, ResponseFormat
+from lingting.domain import Seconds, Sentence, Transcript, Word
 
 _LANGUAGES = {"zh": "chinese", "en": "english"}
 _PUNCTUATION = '，。！？；：、…—,.!?;:"“”‘’《》（）()'

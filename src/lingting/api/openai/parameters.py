@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal, TypeAlias, get_args
 
-from lingting.api.flash_parameters import FORMATS, MAX_HOT_WORD_LENGTH, MAX_HOT_WORDS
-from lingting.recognition.types import Language
+from lingting.api.flash.parameters import FORMATS, MAX_HOT_WORD_LENGTH, MAX_HOT_WORDS
+from lingting.domain import Language
 
 ResponseFormat: TypeAlias = Literal["json", "text", "srt", "vtt", "verbose_json"]
 Granularity: TypeAlias = Literal["word", "segment"]

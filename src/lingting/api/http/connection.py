@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from starlette.requests import Request
 
-from lingting.api.body import ClientLeft
+from lingting.api.http.body import ClientLeft
 
 T = TypeVar("T")
 

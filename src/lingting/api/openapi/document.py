@@ -9,15 +9,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lingting import __version__
-from lingting.api import exchange as exchanges
-from lingting.api import openapi_openai
-from lingting.api.door import service_of
-from lingting.api.feishu_auth import APP_TOKEN_PATH, TENANT_TOKEN_PATH
-from lingting.api.feishu_speech import CONFIRMED_HEADER, FILE_PATH, STREAM_PATH
-from lingting.api.flash import FLASH_PATH
+from lingting.api.feishu.auth import APP_TOKEN_PATH, TENANT_TOKEN_PATH
+from lingting.api.feishu.speech import CONFIRMED_HEADER, FILE_PATH, STREAM_PATH
+from lingting.api.flash.recognition import FLASH_PATH
 from lingting.api.health import HEALTH_PATH, METRICS_PATH, READY_PATH
-from lingting.api.openai import MODELS_PATH, TRANSCRIPTIONS_PATH
-from lingting.api.openapi_schemas import (
+from lingting.api.http import exchange as exchanges
+from lingting.api.http.admission import service_of
+from lingting.api.http.render import JSON
+from lingting.api.openai.transcriptions import MODELS_PATH, TRANSCRIPTIONS_PATH
+from lingting.api.openapi import openai as openapi_openai
+from lingting.api.openapi.schemas import (
     FLASH_PARAMETERS,
     HEADERS,
     SCHEMAS,
@@ -26,7 +27,6 @@ from lingting.api.openapi_schemas import (
     json_content,
     reference,
 )
-from lingting.api.render import JSON
 from lingting.settings import Settings
 
 OPENAPI_PATH = "/openapi.json"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lingting.api.flash_parameters import MAX_HOT_WORDS
-from lingting.api.openai_parameters import GRANULARITIES, MAX_PROMPT_CHARACTERS, RESPONSE_FORMATS
-from lingting.api.openapi_schemas import HEADERS, Document, json_content, reference
+from lingting.api.flash.parameters import MAX_HOT_WORDS
+from lingting.api.openai.parameters import GRANULARITIES, MAX_PROMPT_CHARACTERS, RESPONSE_FORMATS
+from lingting.api.openapi.schemas import HEADERS, Document, json_content, reference
 from lingting.settings import Settings
 
 _ERRORS: dict[int, tuple[str, str, str | None]] = {

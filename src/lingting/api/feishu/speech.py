@@ -12,16 +12,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lingting.access.principal import SPEECH, Principal
-from lingting.api import body, door, feishu_errors
-from lingting.api import exchange as exchanges
-from lingting.api.body import BodyLimits, ClientLeft
-from lingting.api.connection import while_connected
-from lingting.api.exchange import Exchange
-from lingting.api.feishu_errors import MissingToken
-from lingting.api.feishu_parameters import BYTES_PER_SECOND, FileAudio, parse_file, parse_packet
-from lingting.api.render import JSON
+from lingting.api.feishu import errors as feishu_errors
+from lingting.api.feishu.errors import MissingToken
+from lingting.api.feishu.parameters import BYTES_PER_SECOND, FileAudio, parse_file, parse_packet
+from lingting.api.http import admission, body
+from lingting.api.http import exchange as exchanges
+from lingting.api.http.body import BodyLimits, ClientLeft
+from lingting.api.http.connection import while_connected
+from lingting.api.http.exchange import Exchange
+from lingting.api.http.render import JSON
+from lingting.domain import SAMPLE_RATE, RecognitionOptions, Samples
 from lingting.errors import LingtingError
-from lingting.recognition.types import SAMPLE_RATE, RecognitionOptions, Samples
 from lingting.settings import Settings
 from lingting.streams.packets import Action
 
@@ -50,15 +51,15 @@ async def _answered(request: Request, interface: str, handler: Handler) -> Respo
     """Authentication, then the handler; every known error becomes its answer."""
     exchange = exchanges.of(request.scope)
     exchange.interface = interface
-    service = door.service_of(request)
+    service = admission.service_of(request)
     exchange.model = service.settings.model
     try:
-        principal = exchange.principal = await door.authenticate(request, _bearer(request))
+        principal = exchange.principal = await admission.authenticate(request, _bearer(request))
         principal.require(SPEECH)
         principal.may_use(exchange.model)
         return await handler(request, principal, exchange)
     except ClientLeft:
-        return door.left()
+        return admission.left()
     except LingtingError as error:
         return feishu_errors.answer(request.scope, error)
 
@@ -71,14 +72,14 @@ def _bearer(request: Request) -> str:
 
 
 async def _file(request: Request, principal: Principal, exchange: Exchange) -> Response:
-    service = door.service_of(request)
+    service = admission.service_of(request)
     settings = service.settings
-    async with door.admitted(request, principal, "file"):
+    async with admission.admitted(request, principal, "file"):
         content = await body.read(
             request, BodyLimits(file_max_bytes(settings.file_max_seconds), settings.request_timeout_seconds)
         )
         samples = await _off_loop(content, lambda: _samples(parse_file(content, settings.file_max_seconds)))
-        door.require_ready(service)
+        admission.require_ready(service)
         await service.access.limits.check_audio(principal, samples.size / SAMPLE_RATE)
         transcript = await while_connected(
             request, service.recognizer.recognize(samples, _options(settings, principal))
@@ -88,7 +89,7 @@ async def _file(request: Request, principal: Principal, exchange: Exchange) -> R
 
 
 async def _packet(request: Request, principal: Principal, exchange: Exchange) -> Response:
-    service = door.service_of(request)
+    service = admission.service_of(request)
     settings = service.settings
     content = await body.read(request, BodyLimits(settings.stream_packet_max_bytes, settings.request_timeout_seconds))
     packet = await _off_loop(content, partial(parse_packet, content, settings.stream_max_seconds))
@@ -124,7 +125,7 @@ async def _off_loop(content: bytes, work: Callable[[], T]) -> T:
 
 def _options(settings: Settings, principal: Principal) -> RecognitionOptions:
     return RecognitionOptions(
-        language=door.language(settings),
+        language=admission.language(settings),
         hot_words=principal.hot_words,
         convert_numbers=settings.convert_numbers,
         timestamps=False,

@@ -14,7 +14,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
-from lingting.api.body import BodyLimits, BodyTooLarge, Spool, chunks
+from lingting.api.http.body import BodyLimits, BodyTooLarge, Spool, chunks
 from lingting.errors import LingtingError
 
 FILE = "file"

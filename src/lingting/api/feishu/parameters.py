@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import msgspec
 from msgspec import Raw
 
-from lingting.api.feishu_errors import InvalidParam, violation
+from lingting.api.feishu.errors import InvalidParam, violation
 from lingting.streams.packets import StreamPacket
 
 BYTES_PER_SECOND = 32_000

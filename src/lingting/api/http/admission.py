@@ -15,10 +15,10 @@ from starlette.responses import Response
 from lingting.access.access import Access
 from lingting.access.limits import Interface
 from lingting.access.principal import Principal
-from lingting.api.exchange import Exchange
+from lingting.api.http.exchange import Exchange
+from lingting.domain import Language, RecognitionOptions, Samples, Sentence, Transcript
 from lingting.errors import Overloaded
 from lingting.operations.metrics import Metrics
-from lingting.recognition.types import Language, RecognitionOptions, Samples, Sentence, Transcript
 from lingting.settings import Settings
 from lingting.streams import Streams
 

@@ -6,7 +6,7 @@ import logging
 
 from starlette.types import Scope
 
-from lingting.api.exchange import Exchange
+from lingting.api.http.exchange import Exchange
 from lingting.operations.logs import FIELDS
 
 log = logging.getLogger("lingting.access_log")

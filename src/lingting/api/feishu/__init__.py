@@ -1,0 +1,1 @@
+"""Feishu's `file_recognize`, `stream_recognize` and its token endpoints."""

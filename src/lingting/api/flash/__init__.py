@@ -1,0 +1,1 @@
+"""Flash ASR: a whole file in, sentences with times out."""

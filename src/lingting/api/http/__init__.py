@@ -1,0 +1,1 @@
+"""What all interfaces share over HTTP: admission, bodies, headers, the exchange, the answer."""

@@ -1,0 +1,27 @@
+"""The values that everything passes around: audio, words, sentences, transcripts, and what a caller may ask for."""
+
+from lingting.domain.values import (
+    SAMPLE_RATE,
+    Hypothesis,
+    Language,
+    RawWord,
+    RecognitionOptions,
+    Samples,
+    Seconds,
+    Sentence,
+    Transcript,
+    Word,
+)
+
+__all__ = [
+    "SAMPLE_RATE",
+    "Hypothesis",
+    "Language",
+    "RawWord",
+    "RecognitionOptions",
+    "Samples",
+    "Seconds",
+    "Sentence",
+    "Transcript",
+    "Word",
+]
