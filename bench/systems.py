@@ -18,6 +18,7 @@ import numpy as np
 
 from bench.place import Place
 from bench.stats import erased
+from lingting.audio.onnx import runtime
 from lingting.domain import SAMPLE_RATE, RecognitionOptions, Samples, Transcript
 
 Peer: TypeAlias = Literal["default", "default_vad", "greedy"]
@@ -125,6 +126,7 @@ class FasterWhisper:
     """faster-whisper the usual way: one int8 model on all cores that all callers share, language found by itself."""
 
     def __init__(self, place: Place, options: dict[str, Any] | None = None) -> None:
+        runtime()  # its voice activity imports the module too
         from faster_whisper import WhisperModel
 
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,12 +71,13 @@ class LiveServer:
             raise
 
 
-def start_server(data_dir: Path, model_dir: Path | None, **settings: str) -> LiveServer:
+def start_server(data_dir: Path, model_dir: Path | None, *, under: Sequence[str] = (), **settings: str) -> LiveServer:
     """Start `lingting serve` on a free port with its own data folder and wait until it answers.
 
     Args:
         data_dir: the data folder; where credentials were made before, those of the result are empty.
         model_dir: the installed model, which is linked into the data folder; None leaves it to the server.
+        under: a command that runs the server, such as strace.
         settings: settings by name, for example `stream_idle_seconds="2"`.
     """
     (data_dir / "models").mkdir(parents=True, exist_ok=True)
@@ -87,7 +88,7 @@ def start_server(data_dir: Path, model_dir: Path | None, **settings: str) -> Liv
     log = data_dir / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [str(LINGTING), "serve"], env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            [*under, str(LINGTING), "serve"], env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
     url = f"{'https' if 'tls_key' in given else 'http'}://127.0.0.1:{given['port']}"
     try:

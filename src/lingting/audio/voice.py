@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from lingting.audio.onnx import runtime
 from lingting.domain import Samples
 from lingting.errors import ModelError
 
@@ -106,8 +107,7 @@ def _model() -> Any:
 
 
 def _load() -> Any:
-    import onnxruntime
-
+    onnxruntime = runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
