@@ -138,6 +138,19 @@ def test_a_port_in_use_is_named(data_dir: Path) -> None:
         assert f"port {port} on 127.0.0.1 is already in use" in refused(data_dir, LINGTING_PORT=str(port))
 
 
+def test_options_say_where_to_listen_and_where_the_data_lies(
+    data_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("not used")
+    with socket.create_server(("127.0.0.2", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        options = ["serve", "--host", "127.0.0.2", "--port", port, "--data-dir", str(data_dir)]
+        shown = lingting(*options, data_dir=elsewhere, LINGTING_PORT="1")
+    assert f"port {port} on 127.0.0.2 is already in use" in shown.stderr
+    assert (data_dir / "sample").is_dir()
+    assert list(elsewhere.iterdir()) == []
+
+
 def test_a_model_that_is_not_installed_names_the_command(tmp_path: Path) -> None:
     assert "lingting models install whisper-small" in refused(tmp_path, LINGTING_MODEL="whisper-small")
 
