@@ -11,8 +11,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.clips import ALL_SETS, NoRecordings
+from bench.clips import ALL_SETS
 from bench.page import render
+from bench.recordings import NoRecordings
 from bench.run import QUICK, SECTIONS, Options, run
 from bench.tables import show
 from lingting.errors import LingtingError

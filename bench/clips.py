@@ -9,19 +9,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import pytest
 
+from bench.recordings import NoRecordings, Recording, recording, speech_dir
 from lingting.domain import SAMPLE_RATE, Samples
-from tests.recordings import Recording, recording, speech_dir
 
 SETS = ("zh", "en", "mixed", "noisy")
 ALL_SETS = (*SETS, "long")
 _IN_WHEELS = {"asr_example": "zh", "vad_example": "zh", "two_cities": "en", "beckett": "en"}
 _NAMES = {"mix": "mixed"}
-
-
-class NoRecordings(Exception):
-    """There is nothing to measure with; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,10 +50,7 @@ def load(sets: Sequence[str], at_most: int | None = None) -> list[Clip]:
     if os.environ.get("LINGTING_SPEECH_DIR"):
         named = [(_set_of(each), each) for each in speech_dir()]
     else:
-        try:
-            named = [(name, recording(each)) for each, name in _IN_WHEELS.items() if name in sets]
-        except pytest.skip.Exception as error:
-            raise NoRecordings(str(error)) from None
+        named = [(name, recording(each)) for each, name in _IN_WHEELS.items() if name in sets]
     by_set = {name: [each for of, each in named if of == name] for name in sets}
     present = {name: recordings for name, recordings in by_set.items() if recordings}
     if not present:

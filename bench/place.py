@@ -6,9 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.recordings import CACHE
 from lingting.models import Store, install
 from lingting.settings import Settings, load
-from tests.recordings import CACHE
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -52,13 +52,6 @@ class LiveWatch:
     changed: int
     confirmed: int
     text: str
-
-
-class System(Protocol):
-    """A recogniser. One thread calls it."""
-
-    def recognise(self, samples: Samples) -> str: ...
-    def together(self, clips: Sequence[Samples], callers: int) -> list[str]: ...
 
 
 class Ours:

@@ -137,6 +137,8 @@ class Service:
     sessions: list[Live] = field(default_factory=list)
     open_error: Exception | None = None
     ready: bool = True
+    queued: int = 0
+    predicted_wait: float = 0.0
 
     def __post_init__(self) -> None:
         self.access = Access(self.settings)

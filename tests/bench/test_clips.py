@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.clips import NoRecordings, load, nobody_speaks
+from bench.clips import load, nobody_speaks
 from bench.player import bodies
+from bench.recordings import NoRecordings
 from lingting.api.feishu.parameters import parse_packet
 from tests.recordings import recording
 

@@ -14,12 +14,13 @@ from starlette.responses import Response
 
 from lingting import __version__
 from lingting.access.principal import OPERATOR, Principal
-from lingting.api.flash import recognition as flash
+from lingting.api.flash import errors as flash
 from lingting.api.http import admission
 from lingting.api.http import exchange as exchanges
-from lingting.api.http.render import JSON, flash_error
+from lingting.api.http.context import context_of, service_of
+from lingting.api.http.render import JSON
 from lingting.errors import LingtingError
-from lingting.operations.recent import WINDOW_SECONDS, Recent
+from lingting.operations.recent import WINDOW_SECONDS
 
 PAGE_PATH = "/"
 FILE_PATH = "/console/{name}"
@@ -70,8 +71,8 @@ async def status(request: Request) -> Response:
         principal.require(OPERATOR)
     except LingtingError as error:
         return flash.answer(request.scope, error)
-    service = admission.service_of(request)
-    recent: Recent = request.app.state.recent
+    context = context_of(request)
+    service, recent = context.service, context.recent
     today = datetime.now(UTC).date()
     usage = service.access.usage
     return JSON(
@@ -92,11 +93,7 @@ async def status(request: Request) -> Response:
                 }
                 for state in service.streams.overview()
             ],
-            "queue": (
-                {"jobs": service.queued, "predicted_wait_seconds": service.predicted_wait}
-                if isinstance(service, admission.Queued)
-                else None
-            ),
+            "queue": {"jobs": service.queued, "predicted_wait_seconds": service.predicted_wait},
             "window_seconds": WINDOW_SECONDS,
             "latency": [asdict(answers) for answers in recent.summary() if answers.interface not in _UNWATCHED],
             "usage": {
@@ -110,15 +107,11 @@ async def status(request: Request) -> Response:
 async def _admitted(request: Request) -> tuple[Principal | None, Response]:
     """Who sent the key, and the answer of `session`; or nobody, and the refusal."""
     exchanges.of(request.scope).interface = "console"
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not key.strip():
-        headers = {"WWW-Authenticate": "Bearer"}
-        return None, flash_error(request.scope, 401, "sign in with an API key", headers=headers)
     try:
-        principal = await admission.authenticate(request, key.strip())
+        principal = await admission.authenticate(request, admission.bearer(request))
     except LingtingError as error:
         return None, flash.answer(request.scope, error)
-    settings = admission.service_of(request).settings
+    settings = service_of(request).settings
     return principal, JSON(
         {
             "tenant": principal.tenant_name,
@@ -139,7 +132,7 @@ def _file(request: Request, name: str) -> Response:
     exchanges.of(request.scope).interface = "console"
     found = _files().get(name)
     if found is None:
-        return flash_error(request.scope, 404, "the page has no such file")
+        return flash.flash_error(request.scope, 404, "the page has no such file")
     content, media_type, etag = found
     headers = {**_HEADERS, "ETag": etag}
     if etag in request.headers.get("if-none-match", ""):

@@ -8,9 +8,10 @@ from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lingting.api.http import admission
+from lingting.api.flash.errors import flash_error
 from lingting.api.http import exchange as exchanges
-from lingting.api.http.render import JSON, flash_error
+from lingting.api.http.context import context_of, service_of
+from lingting.api.http.render import JSON
 
 HEALTH_PATH = "/healthz"
 READY_PATH = "/readyz"
@@ -26,7 +27,7 @@ async def healthz(request: Request) -> Response:
 async def readyz(request: Request) -> Response:
     """200 when requests are served; 503 while the model loads and while the server drains."""
     exchanges.of(request.scope).interface = "health"
-    service = admission.service_of(request)
+    service = service_of(request)
     if service.streams.draining:
         return JSON({"status": "draining"}, 503)
     if not service.ready:
@@ -37,12 +38,12 @@ async def readyz(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """The metrics in the text format of Prometheus; to other machines only when the settings say so."""
     exchanges.of(request.scope).interface = "health"
-    if not admission.service_of(request).settings.metrics_public and not _is_local(request):
+    if not service_of(request).settings.metrics_public and not _is_local(request):
         return flash_error(
             request.scope, 403, "metrics are shown to this machine only; LINGTING_METRICS_PUBLIC=true shows them to all"
         )
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
-    return Response(encode(admission.metrics_of(request).registry), headers={"content-type": content_type})
+    return Response(encode(context_of(request).metrics.registry), headers={"content-type": content_type})
 
 
 def _is_local(request: Request) -> bool:

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lingting.api.app import create_app
-from lingting.api.http.admission import Backend
+from lingting.api.http.context import Backend
 from lingting.api.http.exchange import new_log_id
 from lingting.api.http.render import LINGER_IDLE_SECONDS
 from lingting.errors import LingtingError, SettingsError

@@ -10,9 +10,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Generic
 
-import numpy as np
-
-from lingting.domain import SAMPLE_RATE, RecognitionOptions, Samples
+from lingting.audio.pcm import pcm16_to_samples
+from lingting.domain import SAMPLE_RATE, RecognitionOptions
 from lingting.errors import LingtingError, Overloaded, RecognitionFailed
 from lingting.streams.errors import (
     InvalidFirstNumber,
@@ -251,7 +250,7 @@ class Streams(Generic[OwnerT]):
         stream.half_sample = audio[whole:]
         try:
             if whole:
-                stream.session.accept(_samples(audio, whole))
+                stream.session.accept(pcm16_to_samples(memoryview(audio)[:whole]))
         except LingtingError as error:
             self._fail(stream, error)
             raise
@@ -343,9 +342,3 @@ def _retrieve(outcome: asyncio.Future[str]) -> None:
     """Marks the error as seen: its waiter may have left."""
     if not outcome.cancelled():
         outcome.exception()
-
-
-def _samples(audio: bytes, length: int) -> Samples:
-    """The first `length` bytes of 16-bit little-endian PCM as samples in [-1, 1)."""
-    pcm = np.frombuffer(memoryview(audio)[:length], dtype="<i2")
-    return pcm.astype(np.float32) * np.float32(1 / 32768)

@@ -8,14 +8,17 @@ from __future__ import annotations
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from lingting.access.errors import TooManyFailures, UnknownApp, WrongSecret
-from lingting.api.feishu.errors import TOO_FREQUENT, TOO_FREQUENT_MSG
+from lingting.api.feishu.errors import FAILED, MSG, TOO_FREQUENT
 from lingting.api.http import admission, body
 from lingting.api.http import exchange as exchanges
 from lingting.api.http.body import BodyError, BodyLimits, ClientLeft
-from lingting.api.http.render import JSON, Refusal, retry_after
-from lingting.errors import Overloaded
+from lingting.api.http.context import service_of
+from lingting.api.http.errors import ErrorTable, always, retry_header
+from lingting.api.http.render import JSON, Refusal
+from lingting.errors import LingtingError, Overloaded
 
 TENANT_TOKEN_PATH = "/open-apis/auth/v3/tenant_access_token/internal"  # noqa: S105
 APP_TOKEN_PATH = "/open-apis/auth/v3/app_access_token/internal"  # noqa: S105
@@ -23,7 +26,20 @@ MAX_BYTES = 16_384
 
 INVALID_PARAM = 10003
 WRONG_SECRET = 10014
-UNAVAILABLE = 1040102
+
+TABLE: ErrorTable[tuple[int, str]] = ErrorTable(
+    {
+        BodyError: always((INVALID_PARAM, "invalid param")),
+        msgspec.DecodeError: always((INVALID_PARAM, "invalid param")),
+        UnicodeDecodeError: always((INVALID_PARAM, "invalid param")),
+        RecursionError: always((INVALID_PARAM, "invalid param")),
+        UnknownApp: always((INVALID_PARAM, "invalid param")),
+        WrongSecret: always((WRONG_SECRET, "app secret invalid")),
+        TooManyFailures: always((TOO_FREQUENT, MSG[TOO_FREQUENT])),
+        Overloaded: always((FAILED, MSG[FAILED])),
+    },
+    other=(FAILED, MSG[FAILED]),
+)
 
 
 class _Login(msgspec.Struct):
@@ -47,19 +63,13 @@ async def app_access_token(request: Request) -> Response:
 async def _token(request: Request, *, app: bool) -> Response:
     exchange = exchanges.of(request.scope)
     exchange.interface = "token"
-    service = admission.service_of(request)
+    service = service_of(request)
     try:
         content = await body.read(request, BodyLimits(MAX_BYTES, service.settings.request_timeout_seconds))
         login = _login.decode(content)
         issued = await service.access.issue_token(login.app_id, login.app_secret, admission.address_of(request))
-    except (BodyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, UnknownApp):
-        return _failure(request, INVALID_PARAM, "invalid param")
-    except WrongSecret:
-        return _failure(request, WRONG_SECRET, "app secret invalid")
-    except TooManyFailures as error:
-        return _failure(request, TOO_FREQUENT, TOO_FREQUENT_MSG, error.retry_after)
-    except Overloaded as error:
-        return _failure(request, UNAVAILABLE, "network anomaly", error.retry_after)
+    except (LingtingError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return _failure(request.scope, error)
     except ClientLeft:
         return admission.left()
     answer = {"code": 0, "msg": "ok", "tenant_access_token": issued.token, "expire": issued.expires_in}
@@ -68,9 +78,8 @@ async def _token(request: Request, *, app: bool) -> Response:
     return JSON(answer)
 
 
-def _failure(request: Request, code: int, msg: str, wait: float | None = None) -> Response:
-    exchange = exchanges.of(request.scope)
-    exchange.code = code
-    headers = {"Retry-After": retry_after(wait)} if wait is not None else None
+def _failure(scope: Scope, error: Exception) -> Response:
+    exchange = exchanges.of(scope)
+    exchange.code, msg = TABLE.row(error)
     kind = JSON if exchange.body_read else Refusal
-    return kind({"code": code, "msg": msg}, headers=headers)
+    return kind({"code": exchange.code, "msg": msg}, headers=retry_header(error))

@@ -7,21 +7,21 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
-import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
 from lingting.access.principal import SPEECH, Principal
 from lingting.api.feishu import errors as feishu_errors
-from lingting.api.feishu.errors import MissingToken
-from lingting.api.feishu.parameters import BYTES_PER_SECOND, FileAudio, parse_file, parse_packet
+from lingting.api.feishu.parameters import BYTES_PER_SECOND, parse_file, parse_packet
 from lingting.api.http import admission, body
 from lingting.api.http import exchange as exchanges
 from lingting.api.http.body import BodyLimits, ClientLeft
 from lingting.api.http.connection import while_connected
+from lingting.api.http.context import service_of
 from lingting.api.http.exchange import Exchange
 from lingting.api.http.render import JSON
-from lingting.domain import SAMPLE_RATE, RecognitionOptions, Samples
+from lingting.audio.pcm import pcm16_to_samples
+from lingting.domain import SAMPLE_RATE, RecognitionOptions
 from lingting.errors import LingtingError
 from lingting.settings import Settings
 from lingting.streams.packets import Action
@@ -31,7 +31,6 @@ STREAM_PATH = "/open-apis/speech_to_text/v1/speech/stream_recognize"
 CONFIRMED_HEADER = "X-Lingting-Confirmed"
 
 _SMALL_BODY = 65_536
-_BEARER = "Bearer "
 
 T = TypeVar("T")
 Handler = Callable[[Request, Principal, Exchange], Awaitable[Response]]
@@ -51,10 +50,10 @@ async def _answered(request: Request, interface: str, handler: Handler) -> Respo
     """Authentication, then the handler; every known error becomes its answer."""
     exchange = exchanges.of(request.scope)
     exchange.interface = interface
-    service = admission.service_of(request)
+    service = service_of(request)
     exchange.model = service.settings.model
     try:
-        principal = exchange.principal = await admission.authenticate(request, _bearer(request))
+        principal = exchange.principal = await admission.authenticate(request, _token(request))
         principal.require(SPEECH)
         principal.may_use(exchange.model)
         return await handler(request, principal, exchange)
@@ -64,21 +63,18 @@ async def _answered(request: Request, interface: str, handler: Handler) -> Respo
         return feishu_errors.answer(request.scope, error)
 
 
-def _bearer(request: Request) -> str:
-    header = request.headers.get("authorization", "")
-    if not header.startswith(_BEARER) or not header[len(_BEARER) :].strip():
-        raise MissingToken("send the header `Authorization: Bearer <tenant_access_token>`")
-    return header[len(_BEARER) :].strip()
+def _token(request: Request) -> str:
+    return admission.bearer(request, "tenant_access_token", exact=True)
 
 
 async def _file(request: Request, principal: Principal, exchange: Exchange) -> Response:
-    service = admission.service_of(request)
+    service = service_of(request)
     settings = service.settings
     async with admission.admitted(request, principal, "file"):
         content = await body.read(
             request, BodyLimits(file_max_bytes(settings.file_max_seconds), settings.request_timeout_seconds)
         )
-        samples = await _off_loop(content, lambda: _samples(parse_file(content, settings.file_max_seconds)))
+        samples = await _off_loop(content, lambda: pcm16_to_samples(parse_file(content, settings.file_max_seconds).pcm))
         admission.require_ready(service)
         await service.access.limits.check_audio(principal, samples.size / SAMPLE_RATE)
         transcript = await while_connected(
@@ -89,7 +85,7 @@ async def _file(request: Request, principal: Principal, exchange: Exchange) -> R
 
 
 async def _packet(request: Request, principal: Principal, exchange: Exchange) -> Response:
-    service = admission.service_of(request)
+    service = service_of(request)
     settings = service.settings
     content = await body.read(request, BodyLimits(settings.stream_packet_max_bytes, settings.request_timeout_seconds))
     packet = await _off_loop(content, partial(parse_packet, content, settings.stream_max_seconds))
@@ -130,7 +126,3 @@ def _options(settings: Settings, principal: Principal) -> RecognitionOptions:
         convert_numbers=settings.convert_numbers,
         timestamps=False,
     )
-
-
-def _samples(audio: FileAudio) -> Samples:
-    return np.frombuffer(audio.pcm, dtype="<i2").astype(np.float32) * np.float32(1 / 32768)

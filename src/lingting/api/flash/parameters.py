@@ -9,6 +9,7 @@ from urllib.parse import unquote_to_bytes
 from starlette.requests import Request
 
 from lingting import hot_words
+from lingting.api.flash.errors import FlashError
 
 FORMATS = ("wav", "mp3", "pcm", "flac", "ogg", "opus", "aac", "m4a", "mp4", "amr", "webm")
 SAMPLE_RATES = (4000, 192_000)
@@ -19,20 +20,6 @@ MAX_HOT_WORD_LENGTH = hot_words.MAX_LENGTH
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _COMMAS = re.compile(r"[,，]")
-
-
-class FlashError(Exception):
-    """A request that flash refuses.
-
-    Attributes:
-        status: HTTP status of the answer.
-        param: name of the parameter at fault.
-    """
-
-    def __init__(self, status: int, message: str, param: str | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.param = param
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,26 +7,19 @@ from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Scope
 
-from lingting.access.errors import (
-    InvalidCredential,
-    LimitExceeded,
-    MissingScope,
-    ModelForbidden,
-    TooManyFailures,
-    UserToken,
-)
 from lingting.access.principal import FLASH, Principal
-from lingting.api.flash.parameters import FlashError, FlashParameters, parse
+from lingting.api.flash.errors import FlashError, answer
+from lingting.api.flash.parameters import FlashParameters, parse
 from lingting.api.http import admission, body
 from lingting.api.http import exchange as exchanges
-from lingting.api.http.body import BodyEncoded, BodyError, BodyLimits, BodyTooLarge, ClientLeft
+from lingting.api.http.body import BodyLimits, ClientLeft
 from lingting.api.http.connection import while_connected
+from lingting.api.http.context import context_of, service_of
 from lingting.api.http.exchange import Exchange
-from lingting.api.http.render import JSON, flash_error, retry_after
+from lingting.api.http.render import JSON
 from lingting.domain import SAMPLE_RATE, RecognitionOptions, Transcript
-from lingting.errors import AudioError, AudioTooLong, EmptyAudio, LingtingError, Overloaded
+from lingting.errors import LingtingError
 from lingting.hot_words import merged
 
 FLASH_PATH = "/v1/audio/asr/flash"
@@ -37,20 +30,18 @@ async def flash(request: Request) -> Response:
     exchange = exchanges.of(request.scope)
     exchange.interface = "flash"
     try:
-        principal = exchange.principal = await admission.authenticate(request, _bearer(request))
+        principal = exchange.principal = await admission.authenticate(request, admission.bearer(request))
         principal.require(FLASH)
         async with admission.admitted(request, principal, "flash"):
             return await _recognized(request, principal, exchange)
     except ClientLeft:
         return admission.left()
-    except FlashError as error:
-        return flash_error(request.scope, error.status, str(error), param=error.param)
     except LingtingError as error:
         return answer(request.scope, error)
 
 
 async def _recognized(request: Request, principal: Principal, exchange: Exchange) -> Response:
-    service = admission.service_of(request)
+    service = service_of(request)
     settings = service.settings
     parameters = parse(request, convert_numbers=settings.convert_numbers)
     model = parameters.model or settings.model
@@ -60,7 +51,7 @@ async def _recognized(request: Request, principal: Principal, exchange: Exchange
     principal.may_use(model)
     admission.require_ready(service)
     limits = BodyLimits(settings.flash_max_bytes, settings.request_timeout_seconds)
-    async with body.spooled(request, limits, admission.spool_of(request), admission.disk_of(request)) as (path, size):
+    async with context_of(request).spool.file(body.chunks(request, limits)) as (path, size):
         if size == 0:
             raise FlashError(400, "the body is empty; send the audio file as the body")
         transcript = await while_connected(request, _transcript(request, principal, path, parameters))
@@ -69,7 +60,7 @@ async def _recognized(request: Request, principal: Principal, exchange: Exchange
 
 
 async def _transcript(request: Request, principal: Principal, path: Path, parameters: FlashParameters) -> Transcript:
-    service = admission.service_of(request)
+    service = service_of(request)
     samples = await service.decoder.decode(
         path,
         format=parameters.format,
@@ -103,39 +94,3 @@ def _result(transcript: Transcript, owner: str) -> dict[str, object]:
             ],
         },
     }
-
-
-def _bearer(request: Request) -> str:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise InvalidCredential("send the header `Authorization: Bearer <API key>`", "missing")
-    return token.strip()
-
-
-def answer(scope: Scope, error: LingtingError) -> Response:  # noqa: PLR0911
-    """The answer to a request that ended in a known error."""
-    match error:
-        case InvalidCredential(reason="missing"):
-            return flash_error(scope, 401, str(error), headers={"WWW-Authenticate": "Bearer"})
-        case InvalidCredential() | UserToken():
-            return flash_error(scope, 401, "the API key is unknown or revoked", headers={"WWW-Authenticate": "Bearer"})
-        case MissingScope():
-            return flash_error(scope, 403, str(error))
-        case ModelForbidden():
-            return flash_error(scope, 403, str(error), param="model")
-        case LimitExceeded():
-            return flash_error(scope, 429, str(error), headers={"Retry-After": retry_after(error.reset_seconds)})
-        case TooManyFailures():
-            return flash_error(scope, 429, str(error), headers={"Retry-After": retry_after(error.retry_after)})
-        case BodyTooLarge() | AudioTooLong():
-            return flash_error(scope, 413, str(error))
-        case BodyEncoded():
-            return flash_error(scope, 415, str(error), param="Content-Encoding")
-        case BodyError() | EmptyAudio():
-            return flash_error(scope, 400, str(error))
-        case AudioError():
-            return flash_error(scope, 415, str(error))
-        case Overloaded():
-            return flash_error(scope, 503, str(error), headers={"Retry-After": retry_after(error.retry_after)})
-        case _:
-            return flash_error(scope, 500, "the recognition failed; try again")

@@ -1,123 +1,61 @@
-"""What every interface does before and after its own work: find the service, let the caller in, count what was used."""
+"""What every interface does before and after its own work: let the caller in, count what was used."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable
-from concurrent.futures import Executor
-from pathlib import Path
-from typing import Protocol, runtime_checkable
+from collections.abc import AsyncIterator
 
-from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from lingting.access.access import Access
 from lingting.access.limits import Interface
 from lingting.access.principal import Principal
+from lingting.api.http.context import Backend, service_of
 from lingting.api.http.exchange import Exchange
-from lingting.domain import Language, RecognitionOptions, Samples, Sentence, Transcript
-from lingting.errors import Overloaded
-from lingting.operations.metrics import Metrics
+from lingting.domain import Language
+from lingting.errors import LingtingError, Overloaded
 from lingting.settings import Settings
-from lingting.streams import Streams
 
 CLIENT_LEFT = 499
 _LOADING_SECONDS = 5.0
 
 
-class Recognizer(Protocol):
-    """Recognises whole recordings."""
+class MissingBearer(LingtingError):
+    """The request has no header `Authorization: Bearer …`."""
 
-    def recognize(self, samples: Samples, options: RecognitionOptions) -> Awaitable[Transcript]:
-        """The transcript; raises Overloaded or RecognitionFailed."""
-
-    def sentences(self, samples: Samples, options: RecognitionOptions) -> AsyncIterator[Sentence]:
-        """The sentences in order, each as soon as it is known; raises as `recognize`."""
+    def __init__(self, what: str) -> None:
+        super().__init__(f"send the header `Authorization: Bearer <{what}>`")
 
 
-class Decoder(Protocol):
-    """Makes samples of audio files."""
+def bearer(connection: HTTPConnection, what: str = "API key", *, exact: bool = False) -> str:
+    """The token or key that a request carries.
 
-    async def decode(self, path: Path, *, format: str, sample_rate: int, max_seconds: float) -> Samples:
-        """The samples of a file; raises EmptyAudio, UndecodableAudio or AudioTooLong."""
+    Args:
+        what: what the protocol calls it, for the error.
+        exact: the scheme must be written `Bearer`; else its case does not matter, as RFC 9110 has it.
 
-
-class Backend(Protocol):
-    """The service, as far as the interfaces need it."""
-
-    @property
-    def settings(self) -> Settings: ...
-    @property
-    def access(self) -> Access: ...
-    @property
-    def recognizer(self) -> Recognizer: ...
-    @property
-    def decoder(self) -> Decoder: ...
-    @property
-    def streams(self) -> Streams[Principal]: ...
-    @property
-    def ready(self) -> bool: ...
+    Raises:
+        MissingBearer: it carries none.
+    """
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    if (scheme if exact else scheme.capitalize()) != "Bearer" or not token.strip():
+        raise MissingBearer(what)
+    return token.strip()
 
 
-@runtime_checkable
-class Queued(Protocol):
-    """A service that tells what waits for the engine."""
-
-    @property
-    def queued(self) -> int:
-        """Jobs that wait."""
-
-    @property
-    def predicted_wait(self) -> float:
-        """Seconds until a file that came now would start."""
-
-
-def attach(app: Starlette, service: Backend, metrics: Metrics, spool: Path, disk: Executor) -> None:
-    """Give an application what its endpoints ask for below."""
-    app.state.service = service
-    app.state.metrics = metrics
-    app.state.spool = spool
-    app.state.disk = disk
-
-
-def service_of(request: Request) -> Backend:
-    """The service behind the application."""
-    service: Backend = request.app.state.service
-    return service
-
-
-def metrics_of(request: Request) -> Metrics:
-    """The metrics of the application."""
-    metrics: Metrics = request.app.state.metrics
-    return metrics
-
-
-def spool_of(request: Request) -> Path:
-    """The folder for bodies that are kept on disk."""
-    spool: Path = request.app.state.spool
-    return spool
-
-
-def disk_of(request: Request) -> Executor:
-    """The threads that write to disk."""
-    disk: Executor = request.app.state.disk
-    return disk
-
-
-async def authenticate(request: Request, bearer: str) -> Principal:
+async def authenticate(connection: HTTPConnection, bearer: str) -> Principal:
     """Who sends this token or key; raises what `Access.authenticate` raises."""
-    return await service_of(request).access.authenticate(bearer)
+    return await service_of(connection).access.authenticate(bearer)
 
 
 @contextlib.asynccontextmanager
-async def admitted(request: Request, principal: Principal, interface: Interface) -> AsyncIterator[None]:
+async def admitted(connection: HTTPConnection, principal: Principal, interface: Interface) -> AsyncIterator[None]:
     """One request of a tenant, counted against its rate, with a place among its requests in progress.
 
     Raises:
         LimitExceeded: a limit of the tenant is reached.
     """
-    limits = service_of(request).access.limits
+    limits = service_of(connection).access.limits
     await limits.hit(principal, interface)
     with await limits.acquire_request(principal):
         yield
@@ -149,9 +87,9 @@ def language(settings: Settings) -> Language | None:
     return None if settings.language == "auto" else settings.language
 
 
-def address_of(request: Request) -> str:
+def address_of(connection: HTTPConnection) -> str:
     """The address a request came from."""
-    return request.client.host if request.client is not None else ""
+    return connection.client.host if connection.client is not None else ""
 
 
 def left() -> Response:

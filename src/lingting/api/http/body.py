@@ -1,15 +1,11 @@
-"""Request bodies within bounds: size, pace and encoding; into memory or into a file."""
+"""Request bodies within bounds: size, pace and encoding."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import tempfile
 import time
 from collections.abc import AsyncIterator
-from concurrent.futures import Executor
 from dataclasses import dataclass
-from pathlib import Path
 
 from starlette.requests import Request
 
@@ -17,7 +13,6 @@ from lingting.api.http import exchange as exchanges
 from lingting.errors import LingtingError
 
 LEAST_BYTES_PER_SECOND = 1000
-_WRITE_BYTES = 1 << 20
 
 
 class BodyError(LingtingError):
@@ -77,41 +72,6 @@ async def read(request: Request, limits: BodyLimits) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-@contextlib.asynccontextmanager
-async def spooled(
-    request: Request, limits: BodyLimits, folder: Path, disk: Executor
-) -> AsyncIterator[tuple[Path, int]]:
-    """The body in a file of its own, and its size in bytes; the file is gone afterwards.
-
-    Writing happens on `disk`, never on the event loop.
-
-    Raises:
-        BodyTooLarge, BodyEncoded, BodyStalled: it is not taken.
-        ClientLeft: the client left before its end.
-    """
-    loop = asyncio.get_running_loop()
-    spool = await loop.run_in_executor(disk, Spool, folder)
-    try:
-        size, waiting = 0, bytearray()
-        async for chunk in chunks(request, limits):
-            size += len(chunk)
-            waiting += chunk
-            if len(waiting) >= _WRITE_BYTES:
-                await loop.run_in_executor(disk, spool.write, bytes(waiting))
-                waiting.clear()
-        await loop.run_in_executor(disk, spool.complete, bytes(waiting))
-        yield spool.path, size
-    finally:
-        disk.submit(spool.remove)
-
-
-def clear_spool(folder: Path) -> None:
-    """Make the spool folder, and remove what a crash left in it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob("flash-*"):
-        left.unlink(missing_ok=True)
-
-
 async def chunks(request: Request, limits: BodyLimits) -> AsyncIterator[bytes]:
     """The body as it arrives, never empty pieces.
 
@@ -144,22 +104,3 @@ async def chunks(request: Request, limits: BodyLimits) -> AsyncIterator[bytes]:
         if chunk:
             yield chunk
     exchanges.of(request.scope).body_read = True
-
-
-class Spool:
-    """A temporary file; every method blocks and runs on the disk executor, in the order of the calls."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file = tempfile.NamedTemporaryFile(prefix="flash-", dir=folder, delete=False)  # noqa: SIM115
-        self.path = Path(self._file.name)
-
-    def write(self, data: bytes) -> None:
-        self._file.write(data)
-
-    def complete(self, data: bytes) -> None:
-        self._file.write(data)
-        self._file.close()
-
-    def remove(self) -> None:
-        self._file.close()
-        self.path.unlink(missing_ok=True)

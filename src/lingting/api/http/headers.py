@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable
 from email.utils import formatdate
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lingting.api.http import exchange as exchanges
 from lingting.api.http.exchange import Exchange
 from lingting.api.http.proxies import Proxies
-from lingting.api.http.render import internal_error
 
 SECURITY_HEADERS = (
     (b"X-Content-Type-Options", b"nosniff"),
@@ -40,10 +40,18 @@ class Gateway:
         app: what answers.
         observe: told about every finished request, with the seconds it took.
         proxies: whose word on a client's address counts.
+        failed: makes the answer to a request that failed for a reason nobody foresaw.
     """
 
-    def __init__(self, app: ASGIApp, observe: Callable[[Scope, Exchange, float], None], proxies: Proxies) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        observe: Callable[[Scope, Exchange, float], None],
+        proxies: Proxies,
+        failed: Callable[[Scope], Response],
+    ) -> None:
         self._app = app
+        self._failed = failed
         self._proxies = proxies
         self._observe = observe
 
@@ -68,7 +76,7 @@ class Gateway:
             log.exception("unexpected error, log_id %s", exchange.log_id)
             if exchange.status:
                 raise
-            await internal_error(scope)(scope, receive, send_with_headers)
+            await self._failed(scope)(scope, receive, send_with_headers)
         finally:
             exchange.status = exchange.status or CLIENT_LEFT
             self._observe(scope, exchange, time.perf_counter() - started)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +12,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
-from lingting.api.http.body import BodyLimits, BodyTooLarge, Spool, chunks
+from lingting.api.http.body import BodyLimits, BodyTooLarge, chunks
+from lingting.api.http.spool import Spool
 from lingting.errors import LingtingError
 
 FILE = "file"
@@ -22,8 +21,6 @@ MAX_PARTS = 100
 MAX_FIELD_BYTES = 65_536
 OVERHEAD_BYTES = 262_144
 """What fields and borders may add to the size of the file."""
-
-_WRITE_BYTES = 1 << 20
 
 
 class FormError(LingtingError):
@@ -56,35 +53,30 @@ class Form:
 
 
 @contextlib.asynccontextmanager
-async def received(request: Request, limits: BodyLimits, folder: Path, disk: Executor) -> AsyncIterator[Form]:
+async def received(request: Request, limits: BodyLimits, spool: Spool) -> AsyncIterator[Form]:
     """The form of a request, its file in a file of its own that is gone afterwards.
 
     Args:
         limits: bytes of the file, and the longest pause in the body.
-        folder: where the file is put.
-        disk: the threads that write it.
+        spool: where the file is put.
 
     Raises:
         FormError: it is no form, has no file, or has too many or too large fields.
         BodyTooLarge, BodyEncoded, BodyStalled: it is not taken.
         ClientLeft: the client left before its end.
     """
-    collector = _Collector(_boundary(request))
-    loop = asyncio.get_running_loop()
-    spool = await loop.run_in_executor(disk, Spool, folder)
-    try:
-        whole = BodyLimits(limits.max_bytes + OVERHEAD_BYTES, limits.pause_seconds)
+    collector = _Collector(_boundary(request), limits.max_bytes)
+    whole = BodyLimits(limits.max_bytes + OVERHEAD_BYTES, limits.pause_seconds)
+
+    async def file() -> AsyncIterator[bytes]:
         try:
             async for chunk in chunks(request, whole):
-                collector.feed(chunk, limits.max_bytes)
-                if len(collector.waiting) >= _WRITE_BYTES:
-                    await loop.run_in_executor(disk, spool.write, collector.take())
+                yield collector.feed(chunk)
         except BodyTooLarge:
             raise BodyTooLarge(limits.max_bytes) from None
-        await loop.run_in_executor(disk, spool.complete, collector.take())
-        yield collector.form(spool.path)
-    finally:
-        disk.submit(spool.remove)
+
+    async with spool.file(file()) as (path, _):
+        yield collector.form(path)
 
 
 def _boundary(request: Request) -> bytes:
@@ -98,8 +90,9 @@ def _boundary(request: Request) -> bytes:
 class _Collector:
     """What the parser reports, gathered and bounded."""
 
-    def __init__(self, boundary: bytes) -> None:
-        self.waiting = bytearray()
+    def __init__(self, boundary: bytes, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._found = bytearray()
         self._size = 0
         self._filename = ""
         self._has_file = False
@@ -126,21 +119,16 @@ class _Collector:
             )
         except FormParserError as error:
             raise FormError(f"the boundary of the form is not taken: {error}") from None
-        self._max_bytes = 0
 
-    def feed(self, chunk: bytes, max_bytes: int) -> None:
-        """Parse the bytes that come next."""
-        self._max_bytes = max_bytes
+    def feed(self, chunk: bytes) -> bytes:
+        """Parse the bytes that come next; returns those of the file among them."""
         try:
             self._parser.write(chunk)
         except FormParserError as error:
             raise FormError(f"the body is not a valid multipart form: {error}") from None
-
-    def take(self) -> bytes:
-        """The bytes of the file that have not been taken yet."""
-        data = bytes(self.waiting)
-        self.waiting.clear()
-        return data
+        found = bytes(self._found)
+        self._found.clear()
+        return found
 
     def form(self, path: Path) -> Form:
         """The whole form; its file lies at `path`."""
@@ -187,7 +175,7 @@ class _Collector:
             self._size += end - start
             if self._size > self._max_bytes:
                 raise BodyTooLarge(self._max_bytes)
-            self.waiting += memoryview(data)[start:end]
+            self._found += memoryview(data)[start:end]
             return
         if len(self._value) + end - start > MAX_FIELD_BYTES:
             raise FormError(f"a field may have {MAX_FIELD_BYTES} bytes", self._name[:60])

@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import Literal, TypeAlias, get_args
 
 from lingting.api.flash.parameters import FORMATS, MAX_HOT_WORD_LENGTH, MAX_HOT_WORDS
+from lingting.api.openai.errors import ParameterError
 from lingting.domain import Language
 
 ResponseFormat: TypeAlias = Literal["json", "text", "srt", "vtt", "verbose_json"]
@@ -24,24 +25,6 @@ _ENGLISH = re.compile(r"(en|eng|english)([-_][a-z]+)*")
 _SEPARATORS = re.compile(r"[,，、;；\n\r\t]+")
 _AROUND = " .。!！?？:：\"'“”‘’()（）"
 _WORDS_OF_A_TERM = 5
-
-
-class ParameterError(Exception):
-    """A field that is refused.
-
-    Attributes:
-        param: its name.
-        status: HTTP status of the answer.
-        code: the error's code.
-    """
-
-    def __init__(
-        self, message: str, param: str | None, *, status: int = 400, code: str | None = "invalid_value"
-    ) -> None:
-        super().__init__(message)
-        self.param = param
-        self.status = status
-        self.code = code
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,30 +9,22 @@ from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.types import Scope
 
-from lingting.access.errors import (
-    InvalidCredential,
-    LimitExceeded,
-    MissingScope,
-    ModelForbidden,
-    TooManyFailures,
-    UserToken,
-)
 from lingting.access.principal import TRANSCRIPTIONS, Principal
 from lingting.api.http import admission
 from lingting.api.http import exchange as exchanges
-from lingting.api.http.body import BodyEncoded, BodyError, BodyLimits, BodyTooLarge, ClientLeft
+from lingting.api.http.body import BodyLimits, ClientLeft
 from lingting.api.http.connection import while_connected
+from lingting.api.http.context import context_of, service_of
 from lingting.api.http.exchange import Exchange
-from lingting.api.http.render import JSON, openai_content, openai_error, retry_after
+from lingting.api.http.render import JSON
 from lingting.api.openai import form as openai_form
 from lingting.api.openai import render as openai_render
-from lingting.api.openai.form import FILE, FormError
-from lingting.api.openai.parameters import ParameterError, is_their_name, parse
+from lingting.api.openai.errors import ParameterError, answer, content_of
+from lingting.api.openai.parameters import is_their_name, parse
 from lingting.api.openai.stream import TextEvents
 from lingting.domain import SAMPLE_RATE, RecognitionOptions, Samples, Sentence
-from lingting.errors import AudioError, AudioTooLong, EmptyAudio, LingtingError, Overloaded
+from lingting.errors import LingtingError
 from lingting.hot_words import merged
 from lingting.settings import Settings
 
@@ -55,8 +47,6 @@ async def transcriptions(request: Request) -> Response:
             return response
     except ClientLeft:
         return admission.left()
-    except ParameterError as error:
-        return openai_error(request.scope, error.status, str(error), code=error.code, param=error.param)
     except LingtingError as error:
         return answer(request.scope, error)
 
@@ -69,7 +59,7 @@ async def models(request: Request) -> Response:
         principal = await _caller(request)
     except LingtingError as error:
         return answer(request.scope, error)
-    settings = admission.service_of(request).settings
+    settings = service_of(request).settings
     allowed = principal.models is None or settings.model in principal.models
     return JSON({"object": "list", "data": [await _described(settings)] if allowed else []})
 
@@ -78,32 +68,27 @@ async def model(request: Request) -> Response:
     """One model; OpenAI's own names stand for the server's."""
     exchange = exchanges.of(request.scope)
     exchange.interface = "models"
-    settings = admission.service_of(request).settings
+    settings = service_of(request).settings
     try:
         principal = await _caller(request)
         principal.may_use(_installed(request.path_params["model"], settings))
-    except ParameterError as error:
-        return openai_error(request.scope, error.status, str(error), code=error.code, param=error.param)
     except LingtingError as error:
         return answer(request.scope, error)
     return JSON(await _described(settings))
 
 
 async def _caller(request: Request) -> Principal:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise InvalidCredential("send the header `Authorization: Bearer <API key>`", "missing")
-    principal = await admission.authenticate(request, token.strip())
+    principal = await admission.authenticate(request, admission.bearer(request))
     principal.require(TRANSCRIPTIONS)
     return principal
 
 
 async def _answered(request: Request, principal: Principal, exchange: Exchange) -> Response:
-    service = admission.service_of(request)
+    service = service_of(request)
     settings = service.settings
     admission.require_ready(service)
     limits = BodyLimits(settings.flash_max_bytes, settings.request_timeout_seconds)
-    async with openai_form.received(request, limits, admission.spool_of(request), admission.disk_of(request)) as form:
+    async with openai_form.received(request, limits, context_of(request).spool) as form:
         parameters = parse(form.fields, form.filename)
         exchange.model = _installed(parameters.model, settings)
         principal.may_use(exchange.model)
@@ -121,7 +106,7 @@ async def _answered(request: Request, principal: Principal, exchange: Exchange) 
 
 
 async def _samples(request: Request, principal: Principal, path: Path, form: str) -> Samples:
-    service = admission.service_of(request)
+    service = service_of(request)
     samples = await service.decoder.decode(
         path, format=form, sample_rate=SAMPLE_RATE, max_seconds=service.settings.flash_max_seconds
     )
@@ -131,7 +116,7 @@ async def _samples(request: Request, principal: Principal, path: Path, form: str
 
 async def _streamed(request: Request, samples: Samples, options: RecognitionOptions, exchange: Exchange) -> TextEvents:
     """Events from the first sentence on, so that what fails before it still gets a status of its own."""
-    sentences = admission.service_of(request).recognizer.sentences(samples, options)
+    sentences = service_of(request).recognizer.sentences(samples, options)
     first = await while_connected(request, _next(sentences))
 
     async def rest() -> AsyncIterator[Sentence]:
@@ -142,8 +127,7 @@ async def _streamed(request: Request, samples: Samples, options: RecognitionOpti
 
     def failed(error: Exception) -> dict[str, object]:
         exchange.code = 500
-        status, message, code, _ = _described_error(error) if isinstance(error, LingtingError) else _FAILED
-        return openai_content(status, message, code=code)
+        return content_of(error)
 
     return TextEvents(rest(), samples.size / SAMPLE_RATE, exchange, failed)
 
@@ -171,56 +155,3 @@ async def _described(settings: Settings) -> dict[str, object]:
 
     created = await asyncio.to_thread(installed_at)
     return {"id": settings.model, "object": "model", "created": created, "owned_by": "lingting"}
-
-
-_Described = tuple[int, str, str | None, str | None]
-_FAILED: _Described = (500, "the recognition failed; try again", "server_error", None)
-
-
-def answer(scope: Scope, error: LingtingError) -> Response:
-    """The answer to a request that ended in a known error."""
-    headers: dict[str, str] = {}
-    match error:
-        case InvalidCredential() | UserToken():
-            headers["WWW-Authenticate"] = "Bearer"
-        case LimitExceeded():
-            headers["Retry-After"] = retry_after(error.reset_seconds)
-        case TooManyFailures() | Overloaded():
-            headers["Retry-After"] = retry_after(error.retry_after)
-    status, message, code, param = _described_error(error)
-    return openai_error(scope, status, message, code=code, param=param, headers=headers)
-
-
-def _described_error(error: LingtingError) -> _Described:  # noqa: PLR0911, PLR0912
-    """Status, message, code and field of a known error."""
-    match error:
-        case InvalidCredential(reason="missing"):
-            return 401, str(error), "invalid_api_key", None
-        case InvalidCredential() | UserToken():
-            return 401, "the API key is unknown or revoked", "invalid_api_key", None
-        case MissingScope():
-            return 403, str(error), "missing_scope", None
-        case ModelForbidden():
-            return 403, str(error), "model_not_allowed", "model"
-        case LimitExceeded(what=what):
-            return 429, str(error), "insufficient_quota" if "audio" in what else "rate_limit_exceeded", None
-        case TooManyFailures():
-            return 429, str(error), "rate_limit_exceeded", None
-        case BodyTooLarge():
-            return 413, f"the file is over the limit of {error.limit} bytes", "file_too_large", FILE
-        case AudioTooLong():
-            return 413, str(error), "audio_too_long", FILE
-        case BodyEncoded():
-            return 415, str(error), "unsupported_encoding", None
-        case FormError():
-            return 400, str(error), "invalid_form", error.param
-        case BodyError():
-            return 400, str(error), "invalid_body", None
-        case EmptyAudio():
-            return 400, str(error), "empty_audio", FILE
-        case AudioError():
-            return 400, str(error), "invalid_audio", FILE
-        case Overloaded():
-            return 503, str(error), "server_overloaded", None
-        case _:
-            return _FAILED

@@ -14,7 +14,7 @@ from lingting.api.feishu.speech import CONFIRMED_HEADER, FILE_PATH, STREAM_PATH
 from lingting.api.flash.recognition import FLASH_PATH
 from lingting.api.health import HEALTH_PATH, METRICS_PATH, READY_PATH
 from lingting.api.http import exchange as exchanges
-from lingting.api.http.admission import service_of
+from lingting.api.http.context import service_of
 from lingting.api.http.render import JSON
 from lingting.api.openai.transcriptions import MODELS_PATH, TRANSCRIPTIONS_PATH
 from lingting.api.openapi import openai as openapi_openai

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from lingting.access.errors import InvalidCredential, LimitExceeded, MissingScope, UserToken
+from lingting.access.principal import SPEECH
 from lingting.api.feishu import errors as feishu_errors
+from lingting.api.feishu.errors import InvalidParam, violation
+from lingting.api.flash import errors as flash_errors
 from lingting.api.flash.parameters import (
     DEFAULT_SENTENCE_SILENCE_MS,
     FORMATS,
@@ -13,7 +17,9 @@ from lingting.api.flash.parameters import (
     SAMPLE_RATES,
     SENTENCE_SILENCES_MS,
 )
-from lingting.api.http.render import FLASH_TYPES
+from lingting.api.http.admission import MissingBearer
+from lingting.api.http.body import BodyTooLarge
+from lingting.errors import LingtingError, RecognitionFailed
 
 Document = dict[str, Any]
 
@@ -176,7 +182,7 @@ SCHEMAS: Document = {
             "error": _object(
                 {
                     "message": _text("What is wrong and what to do."),
-                    "type": {"type": "string", "enum": sorted(FLASH_TYPES.values())},
+                    "type": {"type": "string", "enum": sorted(flash_errors.TYPES.values())},
                     "param": {"type": ["string", "null"], "description": "The parameter at fault."},
                     "code": _text("The HTTP status."),
                     "httpCode": _integer("The HTTP status."),
@@ -237,40 +243,22 @@ FLASH_PARAMETERS: list[Document] = [
 ]
 
 
-def _gateway_example(code: int, msg: str, field: str = "", description: str = "", scope: str = "") -> Document:
-    fields = [{"field": field, "value": "", "description": description}] if field else []
-    permissions = [{"type": "action_scope_required", "subject": scope}] if scope else []
-    message = f"{field}: {description}" if field else msg
-    error = {
-        "log_id": LOG_ID,
-        "message": message,
-        "field_violations": fields,
-        "permission_violations": permissions,
-    }
-    return {"code": code, "msg": msg, "error": error}
+def _gateway_example(error: LingtingError) -> Document:
+    return feishu_errors.content(feishu_errors.TABLE.row(error), str(error), LOG_ID)
 
 
 def gateway_responses(field: str) -> Document:
     """The error answers of an interface under `/open-apis`; `field` is one to show an error of."""
-    scope = "speech_to_text:speech"
     bad_request = {
-        "missing_token": _gateway_example(feishu_errors.MISSING_TOKEN, feishu_errors.MISSING_TOKEN_MSG),
-        "invalid_token": _gateway_example(feishu_errors.INVALID_TOKEN, feishu_errors.INVALID_TOKEN_MSG),
-        "user_token": _gateway_example(feishu_errors.USER_TOKEN, feishu_errors.INVALID_TOKEN_MSG),
-        "missing_scope": _gateway_example(
-            feishu_errors.ACCESS_DENIED,
-            f"Access denied. One of the following scopes is required: [{scope}]",
-            scope=scope,
-        ),
-        "bad_parameter": _gateway_example(
-            feishu_errors.INVALID_PARAM, feishu_errors.INVALID_PARAM_MSG, field, "is required"
-        ),
+        "missing_token": _gateway_example(MissingBearer("tenant_access_token")),
+        "invalid_token": _gateway_example(InvalidCredential("")),
+        "user_token": _gateway_example(UserToken("user tokens are not accepted here")),
+        "missing_scope": _gateway_example(MissingScope(SPEECH)),
+        "bad_parameter": _gateway_example(InvalidParam([violation(field, "", "is required")])),
     }
-    too_large = _gateway_example(
-        feishu_errors.INVALID_PARAM, feishu_errors.INVALID_PARAM_MSG, "body", "the body is over the limit"
-    )
-    too_frequent = _gateway_example(feishu_errors.TOO_FREQUENT, feishu_errors.TOO_FREQUENT_MSG)
-    failed = _gateway_example(feishu_errors.FAILED, feishu_errors.FAILED_MSG)
+    too_large = _gateway_example(BodyTooLarge(2_000_000))
+    too_frequent = _gateway_example(LimitExceeded(20, 1.0, "file requests per second for the tenant"))
+    failed = _gateway_example(RecognitionFailed())
     limits = {
         "x-ogw-ratelimit-limit": _header("The limit that was reached."),
         "x-ogw-ratelimit-reset": _header("Seconds until another request makes sense."),
@@ -299,15 +287,8 @@ def flash_responses() -> Document:
     }
     responses = {}
     for status, meaning in meanings.items():
-        error = {
-            "message": meaning,
-            "type": FLASH_TYPES[status],
-            "param": None,
-            "code": str(status),
-            "httpCode": status,
-        }
         again = {"Retry-After": _header("Seconds until another request makes sense.")} if status in (429, 503) else {}
-        responses[str(status)] = _error(meaning, "FlashError", {"error": {"error": error}}, again)
+        responses[str(status)] = _error(meaning, "FlashError", {"error": flash_errors.content(status, meaning)}, again)
     return responses
 
 

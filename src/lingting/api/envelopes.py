@@ -1,0 +1,67 @@
+"""Which protocol's words a path is answered in, when no endpoint has answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from lingting.api.feishu import errors as feishu
+from lingting.api.flash import errors as flash
+from lingting.api.http import exchange as exchanges
+from lingting.api.openai import errors as openai
+
+Protocol: TypeAlias = Literal["feishu", "openai", "flash"]
+
+_ROOTS: tuple[tuple[str, Protocol], ...] = (
+    ("/open-apis", "feishu"),
+    ("/v1/audio/transcriptions", "openai"),
+    ("/v1/models", "openai"),
+)
+_FAILED = "the server failed on this request; try again"
+
+
+def protocol_of(path: str) -> Protocol:
+    """The protocol whose clients ask for a path; flash's envelope is that of every path that is nobody's."""
+    for root, protocol in _ROOTS:
+        if path == root or path.startswith(root + "/"):
+            return protocol
+    return "flash"
+
+
+def failed(scope: Scope) -> Response:
+    """The answer to a request that failed for a reason nobody foresaw."""
+    match protocol_of(scope["path"]):
+        case "feishu":
+            return feishu.gateway_error(scope, feishu.Row(500, feishu.FAILED), _FAILED)
+        case "openai":
+            return openai.openai_error(scope, 500, _FAILED, code="server_error")
+        case "flash":
+            return flash.flash_error(scope, 500, _FAILED)
+
+
+async def not_routed(request: Request, error: Exception) -> Response:
+    """The answer to unknown paths and wrong methods."""
+    assert isinstance(error, HTTPException)
+    exchanges.of(request.scope).interface = "other"
+    path, method = request.url.path[:100], request.method[:20]
+    wrong_method = error.status_code == 405
+    headers: Mapping[str, str] = error.headers or {} if wrong_method else {}
+    match protocol_of(request.scope["path"]):
+        case "feishu" if wrong_method:
+            message = f"{path} takes {headers.get('Allow', 'POST')}, not {method}"
+            return feishu.gateway_error(request.scope, feishu.Row(404, feishu.WRONG_METHOD), message)
+        case "feishu":
+            row = feishu.Row(404, feishu.UNKNOWN_PATH)
+            return feishu.gateway_error(request.scope, row, f"there is nothing at {path}")
+        case protocol:
+            status = 405 if wrong_method else 404
+            message = f"{path} does not take {method}" if wrong_method else f"there is nothing at {path}"
+            if protocol == "flash":
+                return flash.flash_error(request.scope, status, message, headers=headers)
+            code = "method_not_allowed" if wrong_method else "unknown_url"
+            return openai.openai_error(request.scope, status, message, code=code, headers=headers)

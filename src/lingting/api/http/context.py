@@ -1,0 +1,96 @@
+"""What every endpoint works with: the service, and what the application keeps beside it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from starlette.applications import Starlette
+from starlette.requests import HTTPConnection
+
+from lingting.access.access import Access
+from lingting.access.principal import Principal
+from lingting.api.http.spool import Spool
+from lingting.domain import RecognitionOptions, Samples, Sentence, Transcript
+from lingting.operations.metrics import Metrics
+from lingting.operations.recent import Recent
+from lingting.settings import Settings
+from lingting.streams import Streams
+
+
+class Recognizer(Protocol):
+    """Recognises whole recordings."""
+
+    def recognize(self, samples: Samples, options: RecognitionOptions) -> Awaitable[Transcript]:
+        """The transcript; raises Overloaded or RecognitionFailed."""
+
+    def sentences(self, samples: Samples, options: RecognitionOptions) -> AsyncIterator[Sentence]:
+        """The sentences in order, each as soon as it is known; raises as `recognize`."""
+
+
+class Decoder(Protocol):
+    """Makes samples of audio files."""
+
+    async def decode(self, path: Path, *, format: str, sample_rate: int, max_seconds: float) -> Samples:
+        """The samples of a file; raises EmptyAudio, UndecodableAudio or AudioTooLong."""
+
+
+class Backend(Protocol):
+    """The service, as far as the interfaces need it."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def access(self) -> Access: ...
+    @property
+    def recognizer(self) -> Recognizer: ...
+    @property
+    def decoder(self) -> Decoder: ...
+    @property
+    def streams(self) -> Streams[Principal]: ...
+    @property
+    def ready(self) -> bool:
+        """Whether the model is loaded and new work is taken."""
+
+    @property
+    def queued(self) -> int:
+        """Jobs that wait for the engine."""
+
+    @property
+    def predicted_wait(self) -> float:
+        """Seconds until a file that came now would start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the endpoints of one application share. Event loop only.
+
+    Attributes:
+        service: what recognises, and knows who may ask.
+        metrics: counts for Prometheus.
+        recent: the latest answers, for those who look at the server now.
+        spool: where bodies lie that are too large for memory.
+    """
+
+    service: Backend
+    metrics: Metrics
+    recent: Recent
+    spool: Spool
+
+
+def attach(app: Starlette, context: Context) -> None:
+    """Give an application its context."""
+    app.state.context = context
+
+
+def context_of(connection: HTTPConnection) -> Context:
+    """The context of the application that a request or a WebSocket came to."""
+    context: Context = connection.app.state.context
+    return context
+
+
+def service_of(connection: HTTPConnection) -> Backend:
+    """The service behind the application."""
+    return context_of(connection).service
