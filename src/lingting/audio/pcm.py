@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lingting.domain import SAMPLE_RATE, Samples, Seconds
 from lingting.errors import AudioTooLong, EmptyAudio
@@ -22,6 +23,13 @@ def pcm16_to_samples(data: bytes | bytearray | memoryview) -> Samples:
     samples: Samples = np.frombuffer(data, "<i2", count=len(data) // 2).astype(np.float32)
     samples *= np.float32(1 / 32768)
     return samples
+
+
+def samples_to_pcm16(samples: Samples) -> NDArray[np.int16]:
+    """float32 in [-1, 1] as 16-bit samples, shape (n,); those that `pcm16_to_samples` made come back as they were."""
+    scaled: Samples = np.rint(samples * np.float32(32768))
+    np.clip(scaled, -32768, 32767, out=scaled)
+    return scaled.astype("<i2")
 
 
 def plain_pcm_range(file: BinaryIO) -> tuple[int, int] | None:

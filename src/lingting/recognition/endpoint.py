@@ -147,3 +147,4 @@ class Endpointer:
         self._start = cut
         self._paused_at = -1
         events.append(Started(cut))
+        self.forget(cut)
