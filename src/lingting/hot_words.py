@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from urllib.parse import unquote_to_bytes
 
 from lingting.errors import LingtingError
 
 MAX_COUNT = 500
 MAX_LENGTH = 64
+
+_COMMAS = re.compile(r"[,，]")
 
 
 class HotWordsError(LingtingError):
@@ -25,6 +29,29 @@ def check(words: Sequence[str]) -> None:
     for word in words:
         if len(word) > MAX_LENGTH:
             raise HotWordsError(f"a hot word may have {MAX_LENGTH} characters, got {len(word)}: {word[:20]}…")
+
+
+def of_header(encoded: str) -> tuple[str, ...]:
+    """The words of a request's header or query: URL-encoded UTF-8 with commas between, or plain text.
+
+    Raises:
+        HotWordsError: it is not UTF-8, holds too many words, or one of them is too long or not printable.
+    """
+    try:
+        text = unquote_to_bytes(encoded.replace("+", " ").encode("latin-1")).decode("utf-8")
+    except UnicodeEncodeError:
+        text = encoded
+    except UnicodeDecodeError:
+        raise HotWordsError("hot_words is not URL-encoded UTF-8") from None
+    words = tuple(dict.fromkeys(word.strip() for word in _COMMAS.split(text) if word.strip()))
+    if len(words) > MAX_COUNT:
+        raise HotWordsError(f"hot_words may hold {MAX_COUNT} words, got {len(words)}")
+    for word in words:
+        if len(word) > MAX_LENGTH:
+            raise HotWordsError(f"a hot word may have {MAX_LENGTH} characters, got {len(word)}")
+        if not word.isprintable():
+            raise HotWordsError(f"a hot word has unprintable characters: {word[:40]!r}")
+    return words
 
 
 def merged(*lists: Iterable[str]) -> tuple[str, ...]:

@@ -91,6 +91,10 @@ class Live:
     def confirmed(self) -> str:
         return self.text.removesuffix(" so far")
 
+    @property
+    def confirmed_seconds(self) -> float:
+        return sum(s.size for s in self.samples) / 16000
+
     def accept(self, samples: Samples) -> None:
         assert not self.ended
         self.samples.append(samples)

@@ -7,6 +7,7 @@ import json
 import re
 import uuid
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -603,3 +604,17 @@ def test_a_stream_answer_says_how_much_of_its_text_is_confirmed(server: Running)
         answer.json()["data"]["recognition_text"][: int(answer.headers["X-Lingting-Confirmed"])] for answer in answers
     ]
     assert confirmed == ["1600", "heard 3200 samples"]
+    assert [answer.headers["X-Lingting-Confirmed-Ms"] for answer in answers] == ["100", "200"]
+
+
+def test_the_packet_that_opens_a_stream_may_name_hot_words_and_a_language(server: Running) -> None:
+    key = server.new_key()
+    headers = {"hot-words": quote("Kubernetes，承运人"), "language": "zh"}
+    answer = server.post(STREAM, key=key, json=packet_body("withoptions00000", 0, 1, pcm(0.1)), headers=headers)
+    assert answer.status_code == 200
+    options = server.service.sessions[-1].options
+    assert (options.language, options.hot_words) == ("zh", ("Kubernetes", "承运人"))
+    for wrong in ({"language": "fr"}, {"hot-words": "%ff"}, {"hot-words": "x" * 65}):
+        answer = server.post(STREAM, key=key, json=packet_body("withoptions00001", 0, 1, pcm(0.1)), headers=wrong)
+        assert (answer.status_code, answer.json()["code"]) == (400, 1040101)
+        assert answer.json()["error"]["field_violations"][0]["field"] == next(iter(wrong))

@@ -132,6 +132,24 @@ def test_the_confirmed_text_only_grows_and_the_final_text_continues_it() -> None
     in_session(work, FakeEngine(_characters))
 
 
+def test_confirmed_text_says_how_much_of_the_sound_it_covers() -> None:
+    said = speech()
+
+    async def work(session: LiveSession) -> None:
+        changed = asyncio.Event()
+        session.on_change = changed.set
+        session.accept(np.concatenate([said, silence(1.5), said]))
+        assert session.confirmed_seconds == 0
+        async with asyncio.timeout(30):
+            while not session.confirmed:
+                changed.clear()
+                await changed.wait()
+        assert abs(session.confirmed_seconds - len(said) / SAMPLE_RATE) < 1, "up to a place in the pause"
+        session.abort()
+
+    in_session(work, FakeEngine(_characters))
+
+
 def test_text_is_shown_while_someone_still_speaks() -> None:
     async def work(session: LiveSession) -> None:
         changed = asyncio.Event()

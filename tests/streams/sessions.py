@@ -49,6 +49,10 @@ class Session:
     def confirmed(self) -> str:
         return str(len(self.samples))
 
+    @property
+    def confirmed_seconds(self) -> float:
+        return len(self.samples) / 16000
+
     def accept(self, samples: Samples) -> None:
         assert samples.dtype == np.float32
         if self.accept_error is not None:

@@ -495,10 +495,12 @@ def test_every_answer_says_how_much_of_its_text_is_confirmed() -> None:
         bench = Bench()
         first = await bench.streams.packet(Tenant(), StreamPacket.of(ID, 0, START, pcm(1)))
         assert first.text[: first.confirmed] == "1"
+        assert first.confirmed_seconds == 1 / 16000
         final = StreamPacket.of(ID, 1, END, pcm(2))
         for _ in range(2):
             last = await bench.streams.packet(Tenant(), final)
             assert last.text[: last.confirmed] == last.text == "final 2"
+            assert last.confirmed_seconds == 2 / 16000
 
     run(scenario)
 

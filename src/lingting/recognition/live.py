@@ -129,6 +129,7 @@ class LiveSession:
         self._ending: deque[_Utterance] = deque()
         self._settling: asyncio.Task[None] | None = None
         self._confirmed = ""
+        self._confirmed_samples = 0
         self._sentences: list[Sentence] = []
         self._prior = 0.0
         self._failure: BaseException | None = None
@@ -144,6 +145,11 @@ class LiveSession:
     def confirmed(self) -> str:
         """Text that never changes any more."""
         return self._confirmed
+
+    @property
+    def confirmed_seconds(self) -> Seconds:
+        """How much of the audio, from its beginning, the confirmed text covers."""
+        return self._confirmed_samples / SAMPLE_RATE
 
     @property
     def guess(self) -> str:
@@ -369,6 +375,7 @@ class LiveSession:
                 return
             if recognised is not None:
                 await self._confirm(utterance, utterance.ended, recognised)
+            self._confirmed_samples = utterance.ended.end
             self._ending.popleft()
             self._changed()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from lingting.domain import Seconds
 from lingting.errors import LingtingError
 from lingting.streams.packets import StreamPacket, StreamReply
 
@@ -17,13 +18,14 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """How a stream ended: with which packet, when, and with a text or an error."""
+    """How a stream ended: with which packet, when, with a text or an error, and with how many seconds of audio."""
 
     sequence_id: int
     digest: bytes
     ended_at: float
     text: str
     error: LingtingError | None = None
+    seconds: Seconds = 0.0
 
 
 class Finals:
@@ -70,4 +72,4 @@ class Finals:
             return None
         if final.error is not None:
             raise final.error.with_traceback(None)
-        return StreamReply(final.text, confirmed=len(final.text))
+        return StreamReply(final.text, confirmed=len(final.text), confirmed_seconds=final.seconds)

@@ -54,8 +54,10 @@ class StreamReply:
         text: the text of the stream so far, or its final text.
         audio_seconds: audio this packet added to the stream; 0 for a retry.
         confirmed: how many characters of `text`, from its beginning, will not change any more.
+        confirmed_seconds: how much of the stream's audio, from its beginning, those characters cover.
     """
 
     text: str
     audio_seconds: float = 0.0
     confirmed: int = 0
+    confirmed_seconds: float = 0.0

@@ -188,7 +188,7 @@ class Streams(Generic[OwnerT]):
             if stream.ending is None:
                 stream.ending = self._spawn(self._end(stream, packet))
             text = await asyncio.shield(stream.outcome)
-            return StreamReply(text, added, len(text))
+            return StreamReply(text, added, len(text), stream.sequence.total_bytes / BYTES_PER_SECOND)
         return self._answer(stream, added)
 
     def sweep(self) -> None:
@@ -265,7 +265,8 @@ class Streams(Generic[OwnerT]):
 
     def _answer(self, stream: _Stream[OwnerT], added: float) -> StreamReply:
         stream.last_seen = self._clock()
-        return StreamReply(stream.session.text, added, len(stream.session.confirmed))
+        session = stream.session
+        return StreamReply(session.text, added, len(session.confirmed), session.confirmed_seconds)
 
     def _answer_ended(self, key: Key, packet: StreamPacket) -> StreamReply:
         reply = self._finals.answer(key, packet, self._clock())
@@ -295,7 +296,8 @@ class Streams(Generic[OwnerT]):
         if error is not None:
             error = error.with_traceback(None)
         if self._close(stream, aborted=error is not None):
-            final = Final(packet.sequence_id, packet.digest, self._clock(), text, error)
+            seconds = stream.sequence.total_bytes / BYTES_PER_SECOND
+            final = Final(packet.sequence_id, packet.digest, self._clock(), text, error, seconds)
             self._finals.remember(stream.key, final)
         if stream.outcome.done():
             return

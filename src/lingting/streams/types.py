@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from lingting.domain import Samples, Transcript
+from lingting.domain import Samples, Seconds, Transcript
 
 
 class Owner(Protocol):
@@ -32,6 +32,10 @@ class LiveSession(Protocol):
     @property
     def confirmed(self) -> str:
         """The beginning of `text` that will not change any more."""
+
+    @property
+    def confirmed_seconds(self) -> Seconds:
+        """How much of the audio, from its beginning, `confirmed` covers."""
 
     def accept(self, samples: Samples) -> None:
         """Take more audio; never blocks."""

@@ -8,13 +8,15 @@ from __future__ import annotations
 import binascii
 import contextlib
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import msgspec
 from msgspec import Raw
 
+from lingting import hot_words
 from lingting.api.feishu.errors import InvalidParam, violation
+from lingting.domain import Language, RecognitionOptions
 from lingting.streams.packets import StreamPacket
 
 BYTES_PER_SECOND = 32_000
@@ -34,6 +36,8 @@ _KINDS = {
 }
 
 Violations = list[dict[str, str]]
+
+_LANGUAGES: dict[str, Language] = {"zh": "zh", "en": "en"}
 
 
 class _Body(msgspec.Struct):
@@ -103,6 +107,26 @@ def parse_packet(body: bytes, max_seconds: float) -> StreamPacket:
     """
     with _json():
         return _packet(body, max_seconds)
+
+
+def parse_options(headers: Mapping[str, str], options: RecognitionOptions) -> RecognitionOptions:
+    """The options of a stream whose first packet has these headers: `hot-words` and `language` add to `options`.
+
+    Raises:
+        InvalidParam: a header is wrong.
+    """
+    language = headers.get("language", "").strip().lower()
+    if language not in ("", "auto", *_LANGUAGES):
+        raise InvalidParam([violation("language", language, "must be zh, en or auto")])
+    try:
+        words = hot_words.of_header(headers.get("hot-words", ""))
+    except hot_words.HotWordsError as error:
+        raise InvalidParam([violation("hot-words", "", str(error))]) from None
+    return replace(
+        options,
+        language=_LANGUAGES.get(language, options.language),
+        hot_words=hot_words.merged(words, options.hot_words),
+    )
 
 
 def _packet(body: bytes, max_seconds: float) -> StreamPacket:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from lingting.access.principal import SPEECH, Principal
 from lingting.api.feishu import errors as feishu_errors
-from lingting.api.feishu.parameters import BYTES_PER_SECOND, parse_file, parse_packet
+from lingting.api.feishu.parameters import BYTES_PER_SECOND, parse_file, parse_options, parse_packet
 from lingting.api.http import admission, body
 from lingting.api.http import exchange as exchanges
 from lingting.api.http.body import BodyLimits, ClientLeft
@@ -29,6 +29,7 @@ from lingting.streams.packets import Action
 FILE_PATH = "/open-apis/speech_to_text/v1/speech/file_recognize"
 STREAM_PATH = "/open-apis/speech_to_text/v1/speech/stream_recognize"
 CONFIRMED_HEADER = "X-Lingting-Confirmed"
+CONFIRMED_MS_HEADER = "X-Lingting-Confirmed-Ms"
 
 _SMALL_BODY = 65_536
 
@@ -91,7 +92,10 @@ async def _packet(request: Request, principal: Principal, exchange: Exchange) ->
     packet = await _off_loop(content, partial(parse_packet, content, settings.stream_max_seconds))
     if packet.action in (Action.START, Action.CONTINUE):
         await service.access.limits.check_audio(principal, len(packet.audio) / BYTES_PER_SECOND)
-    reply = await service.streams.packet(principal, packet, _options(settings, principal))
+    options = _options(settings, principal)
+    if packet.action is Action.START:
+        options = parse_options(request.headers, options)
+    reply = await service.streams.packet(principal, packet, options)
     exchange.audio_seconds = reply.audio_seconds
     return JSON(
         {
@@ -103,7 +107,10 @@ async def _packet(request: Request, principal: Principal, exchange: Exchange) ->
                 "recognition_text": reply.text,
             },
         },
-        headers={CONFIRMED_HEADER: str(reply.confirmed)},
+        headers={
+            CONFIRMED_HEADER: str(reply.confirmed),
+            CONFIRMED_MS_HEADER: str(round(reply.confirmed_seconds * 1000)),
+        },
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
 
@@ -19,7 +18,6 @@ MAX_HOT_WORDS = hot_words.MAX_COUNT
 MAX_HOT_WORD_LENGTH = hot_words.MAX_LENGTH
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
-_COMMAS = re.compile(r"[,，]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,22 +86,10 @@ def _boolean(request: Request, name: str, default: bool) -> bool:
 
 
 def _hot_words(request: Request) -> tuple[str, ...]:
-    encoded = _value(request, "hot_words")
     try:
-        text = unquote_to_bytes(encoded.replace("+", " ").encode("latin-1")).decode("utf-8")
-    except UnicodeEncodeError:
-        text = encoded
-    except UnicodeDecodeError:
-        raise FlashError(400, "hot_words is not URL-encoded UTF-8", "hot_words") from None
-    words = tuple(dict.fromkeys(word.strip() for word in _COMMAS.split(text) if word.strip()))
-    if len(words) > MAX_HOT_WORDS:
-        raise FlashError(400, f"hot_words may hold {MAX_HOT_WORDS} words, got {len(words)}", "hot_words")
-    for word in words:
-        if len(word) > MAX_HOT_WORD_LENGTH:
-            raise FlashError(400, f"a hot word may have {MAX_HOT_WORD_LENGTH} characters, got {len(word)}", "hot_words")
-        if not word.isprintable():
-            raise FlashError(400, f"a hot word has unprintable characters: {_shown(word)}", "hot_words")
-    return words
+        return hot_words.of_header(_value(request, "hot_words"))
+    except hot_words.HotWordsError as error:
+        raise FlashError(400, str(error), "hot_words") from None
 
 
 def _shown(text: str) -> str:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from lingting import __version__
 from lingting.api.feishu.auth import APP_TOKEN_PATH, TENANT_TOKEN_PATH
-from lingting.api.feishu.speech import CONFIRMED_HEADER, FILE_PATH, STREAM_PATH
+from lingting.api.feishu.speech import CONFIRMED_HEADER, CONFIRMED_MS_HEADER, FILE_PATH, STREAM_PATH
 from lingting.api.flash.recognition import FLASH_PATH
 from lingting.api.health import HEALTH_PATH, METRICS_PATH, READY_PATH
 from lingting.api.http import exchange as exchanges
@@ -170,8 +170,14 @@ def _file(settings: Settings) -> Document:
 
 
 _CONFIRMED = {
-    "description": "How many characters of recognition_text, from its beginning, will not change any more.",
-    "schema": {"type": "integer", "minimum": 0},
+    CONFIRMED_HEADER: {
+        "description": "How many characters of recognition_text, from its beginning, will not change any more.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    CONFIRMED_MS_HEADER: {
+        "description": "How many milliseconds of the stream's audio, from its beginning, those characters cover.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
 }
 
 
@@ -218,7 +224,7 @@ def _stream(settings: Settings) -> Document:
         "responses": {
             "200": {
                 "description": "The text so far, or the final text.",
-                "headers": _answer_headers() | {CONFIRMED_HEADER: _CONFIRMED},
+                "headers": _answer_headers() | _CONFIRMED,
                 "content": json_content("StreamAnswer", {"success": {"code": 0, "msg": "success", "data": answer}}),
             },
             **gateway_responses("config.stream_id"),
