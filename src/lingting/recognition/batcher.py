@@ -19,8 +19,9 @@ from typing import Protocol
 
 from lingting.domain import SAMPLE_RATE, Language, Samples, Seconds
 from lingting.errors import RecognitionFailed
+from lingting.recognition import loops
 from lingting.recognition.engine import CharacterTimes, Decoded, DecodeRequest, Encoded, Engine, EngineHypothesis
-from lingting.recognition.guards import better, cut_loop, nobody_spoke, trustworthy
+from lingting.recognition.guards import better, nobody_spoke, trustworthy
 
 log = logging.getLogger(__name__)
 
@@ -310,14 +311,15 @@ class Batcher:
             chosen.append((job, encoded, decoded, index, text))
         times |= self._align([(job, encoded, decoded, index) for job, encoded, decoded, index, _ in chosen if index])
         self._cost.decoded((time.monotonic() - began) / len(batch))
-        for job, _, decoded, index, text in chosen:
+        for job, encoded, decoded, index, text in chosen:
             hypothesis = decoded.hypotheses[index]
-            kept = cut_loop(text)
+            found = times.get(job)
+            kept = loops.cut(text, encoded.seconds, found, truncated=hypothesis.truncated)
             recognised = Recognised(
-                text[:kept],
+                kept.text,
                 decoded.language,
-                times.get(job),
-                tuple(border for border in hypothesis.borders if border <= kept),
+                None if found is None else kept.times(found),
+                kept.borders(hypothesis.borders),
                 hypothesis.average,
             )
             _resolve(job, recognised)
