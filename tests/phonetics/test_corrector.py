@@ -125,6 +125,13 @@ def test_a_character_of_which_the_engine_was_sure_stays(lexicon: Lexicon, confid
     assert corrector.correct([Hypothesis("数剧显示", -4.0, (confidence,) * 4)]).text == text
 
 
+def test_the_same_words_in_another_place_are_judged_by_their_own_confidence(lexicon: Lexicon) -> None:
+    corrector = Corrector(lexicon, CompactModel(lexicon), Tuning(sounds=Sounds(same=1.0, tone=4.0, sure=3.0)))
+    sure, unsure = (0.999,) * 4, (0.3,) * 4
+    said = [Hypothesis("数剧显示，数剧显示，数剧显示", -4.0, (*unsure, 1.0, *sure, 1.0, *unsure))]
+    assert corrector.correct(said).text == "数据显示，数剧显示，数据显示"
+
+
 def test_confidence_of_another_length_than_the_text_is_no_confidence(lexicon: Lexicon) -> None:
     corrector = Corrector(lexicon, CompactModel(lexicon), Tuning(sounds=Sounds(same=1.0, tone=4.0, sure=3.0)))
     (one, other) = (corrector.correct([Hypothesis("数剧显示", -4.0, given)]) for given in ((0.999,), ()))

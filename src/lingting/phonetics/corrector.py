@@ -154,13 +154,14 @@ class Corrector:
         confidence = hypothesis.confidence if len(hypothesis.confidence) == len(text) else ()
         pieces: list[str] = []
         changes: list[Change] = []
-        done = 0
+        done = said = 0
         for run in _RUN.finditer(text):
             pieces.append(text[done : run.start()])
             for start in range(run.start(), run.end(), _LONGEST_RUN):
                 end = min(start + _LONGEST_RUN, run.end())
                 part = text[start:end]
-                path = self._path(part, task.before if start == 0 else None, task, confidence[start:end])
+                path = self._path(part, said, task.before if start == 0 else None, task, confidence[start:end])
+                said += len(part)
                 score += path.cost
                 for arc in path.arcs():
                     before = part[arc.start : arc.start + len(arc.word)]
@@ -173,15 +174,15 @@ class Corrector:
         pieces.append(text[done:])
         return Correction(index, "".join(pieces), tuple(changes), score)
 
-    def _path(self, part: str, before: Any, task: _Task, confidence: Sequence[float]) -> search.Path:
-        """The best path through a run; hypotheses share most of their runs, so each is searched once, with the first's
-        confidence."""
-        known = task.paths.get((part, before is None))
+    def _path(self, part: str, said: int, before: Any, task: _Task, confidence: Sequence[float]) -> search.Path:
+        """The best path through a run that stands behind `said` Han characters; hypotheses share most of their runs, so
+        each is searched once in a place, with the first's confidence."""
+        known = task.paths.get((part, said, before is None))
         if known is None:
             state = self._model.start() if before is None else before
             lattice = self._builder.build(part, task.hot_words, confidence)
             known = search.best(lattice, self._model, state, self._tuning.beam)
-            task.paths[part, before is None] = known
+            task.paths[part, said, before is None] = known
         return known
 
     def _state_behind(self, context: str) -> Any:
@@ -203,7 +204,7 @@ class _Task:
 
     hot_words: HotWords
     before: Any
-    paths: dict[tuple[str, bool], search.Path]
+    paths: dict[tuple[str, int, bool], search.Path]
 
 
 def _han(text: str) -> int:
