@@ -22,7 +22,8 @@ from bench.clips import Clip
 from bench.place import Place, prepare
 from bench.server import Server, Use
 from bench.systems import FasterWhisper, LiveWatch, Ours, Peer, Worker
-from lingting.service import physical_cores, second_pass
+from lingting.processors import physical_cores
+from lingting.service import second_pass
 from lingting.text.scoring import normalise
 
 Report: TypeAlias = dict[str, Any]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from lingting.access import Access, Principal
 from lingting.audio.decode import Decoder
@@ -15,6 +13,7 @@ from lingting.domain import RecognitionOptions, Seconds
 from lingting.engines.whisper import WhisperEngine
 from lingting.models.store import Store
 from lingting.phonetics import Corrector
+from lingting.processors import physical_cores
 from lingting.recognition.batcher import Batcher
 from lingting.recognition.endpoint import EndpointConfig
 from lingting.recognition.live import LiveConfig, LiveSession
@@ -22,6 +21,7 @@ from lingting.recognition.oneshot import Recognizer
 from lingting.recognition.utterance import Writing
 from lingting.settings import Settings
 from lingting.streams import Streams
+from lingting.text import grammars
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,8 @@ class Recognition:
         workers = settings.compute_threads or physical_cores()
         engine = WhisperEngine(folder, workers, settings.model)
         corrector = second_pass(settings)
+        if settings.convert_numbers:
+            grammars.load()
         self.language_model = corrector.language_model_name if corrector else "off"
         log.info("model %s on %d workers, second pass over Chinese: %s", settings.model, workers, self.language_model)
         if corrector and corrector.unused_language_model:
@@ -163,14 +165,3 @@ class Service:
 def build(settings: Settings) -> Service:
     """A service that is not started yet."""
     return Service(settings)
-
-
-def physical_cores() -> int:
-    """Cores that this process may use, hyper-threads counted once where the system tells."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    siblings = Path("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list")
-    try:
-        text = siblings.read_text()
-    except OSError:
-        return usable
-    return max(1, usable // 2) if usable > 1 and ("," in text or "-" in text) else usable

@@ -123,7 +123,7 @@ def available_memory(root: Path = Path("/")) -> int | None:
 
 def processor(settings: Settings) -> Finding:
     """Whether the processor has the instructions that make the model fast."""
-    from lingting.service import physical_cores
+    from lingting.processors import physical_cores
 
     cores = settings.compute_threads or physical_cores()
     shown = f"{cores} core{'s' if cores > 1 else ''}"
