@@ -230,7 +230,7 @@ def test_a_border_behind_a_number_stays() -> None:
 @pytest.mark.parametrize("answer", ["", "十五", "15p.m.", "2024/05/01"])
 def test_what_is_no_number_is_refused(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     numbers.numbers_zh._number.cache_clear()
-    monkeypatch.setattr(numbers.numbers_zh, "digits", lambda cardinal: answer)
+    monkeypatch.setattr(numbers.numbers_zh, "digits", lambda cardinal, language: answer)
 
     assert converted("等了十五天") == "等了十五天"
 

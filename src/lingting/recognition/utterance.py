@@ -10,7 +10,7 @@ from typing import Protocol
 from lingting.domain import Hypothesis, Language, RawWord, RecognitionOptions, Seconds, Sentence, Transcript
 from lingting.recognition.batcher import Choose, Recognised, first_hypothesis
 from lingting.recognition.engine import EngineHypothesis
-from lingting.text import spacing
+from lingting.text import grammars, spacing
 from lingting.text.finish import finish, finish_text
 from lingting.text.script import Script, convert
 from lingting.text.words import from_characters, from_text, has_han, split_units
@@ -123,8 +123,15 @@ class Writing:
         )
 
     def guess(self, text: str, language: Language, options: RecognitionOptions) -> str:
-        """An unfinished utterance by the text rules; it ends in no comma or full stop, as it may go on."""
+        """An unfinished utterance by the text rules; it ends in no comma or full stop, as it may go on.
+
+        It may be called on the event loop: where the grammar of numbers is not loaded yet, loading begins in a thread
+        and numbers stay as they were said.
+        """
         convert_numbers = self.convert_numbers or options.convert_numbers
+        if convert_numbers and not grammars.loaded():
+            grammars.load_in_background()
+            convert_numbers = False
         written = finish_text(text, language, script=self.script, convert_numbers=convert_numbers, final=False)
         return written.rstrip("，。、,.…")
 

@@ -58,12 +58,6 @@ def _of_number(said: str) -> bool:
     return said in numbers_zh.NUMERALS or said in {"分", "之", "点"} or numbers_en.of_number(said)
 
 
-def load() -> None:
-    """Load wetext's grammars now rather than on the first number (0.5 s, 43 MB)."""
-    numbers_zh.digits("十二")
-    numbers_en.digits("twelve")
-
-
 def _text(units: Sequence[RawWord]) -> tuple[str, list[int]]:
     pieces: list[str] = []
     owners: list[int] = []

@@ -9,8 +9,8 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
-from typing import Any
+
+from lingting.text.grammars import digits
 
 _ONES = {
     "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
@@ -191,23 +191,10 @@ def _value(said: Sequence[str]) -> int | None:
         return None
     if text in _SIMPLE:
         return _SIMPLE[text]
-    new = digits(text).replace(",", "")
+    new = digits(text, "en").replace(",", "")
     return int(new) if new.isascii() and new.isdigit() else None
 
 
 def _ordinal(value: int) -> str:
     ending = "th" if value % 100 in {11, 12, 13} else {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
     return f"{value}{ending}"
-
-
-@lru_cache(maxsize=4096)
-def digits(cardinal: str) -> str:
-    """What wetext writes for an English cardinal."""
-    return str(_normalizer().normalize(cardinal))
-
-
-@lru_cache(maxsize=1)
-def _normalizer() -> Any:
-    import wetext
-
-    return wetext.Normalizer(lang="en", operator="itn")

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+
+from lingting.text.grammars import digits
 
 NUMERALS = frozenset("零〇一二三四五六七八九十百千万亿两幺")
 
@@ -188,7 +189,7 @@ def _number(said: str) -> str:
     elif _ONE.fullmatch(whole):
         new = _VALUE[whole]
     elif _CARDINAL.fullmatch(whole):
-        new = digits(whole)
+        new = digits(whole, "zh")
     else:
         return ""
     if point:
@@ -196,16 +197,3 @@ def _number(said: str) -> str:
             return ""
         new += "." + "".join(_VALUE[c] for c in fraction)
     return new if re.fullmatch(r"\d+(?:\.\d+)?", new) else ""
-
-
-@lru_cache(maxsize=4096)
-def digits(cardinal: str) -> str:
-    """What wetext writes for a Chinese cardinal."""
-    return str(_normalizer().normalize(cardinal))
-
-
-@lru_cache(maxsize=1)
-def _normalizer() -> Any:
-    import wetext
-
-    return wetext.Normalizer(lang="zh", operator="itn")
