@@ -32,7 +32,8 @@ async def _measure(settings: Settings, packets: int) -> dict[str, float]:
         began = time.process_time()
         for _ in range(packets):
             principal = await access.authenticate(key)
-            await access.limits.check_audio(principal, 0.2)
+            with await access.limits.reserve_audio(principal, 0.2, interface="stream", model="x") as reservation:
+                reservation.charge(0.2)
         per_packet = (time.process_time() - began) / packets
         leases = max(1, packets // 10)
         began = time.process_time()

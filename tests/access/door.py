@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lingting.access import Access
+from lingting.access import Access, Principal, Usage
 from lingting.access.directory import Directory
 from lingting.access.principal import DEFAULT_SCOPES
 from lingting.access.records import CreatedApp, CreatedKey, NewCredential
@@ -46,3 +46,11 @@ class Door:
 def new(name: str, **fields: object) -> NewCredential:
     values: dict[str, object] = {"tenant": "default", "scopes": DEFAULT_SCOPES, **fields}
     return NewCredential(name, **values)  # type: ignore[arg-type]
+
+
+def record(
+    usage: Usage, who: Principal, interface: str, model: str, audio_seconds: float, *, error: bool = False
+) -> None:
+    """Count a request with its audio, as an interface does in two steps."""
+    usage.charge(who, interface, model, audio_seconds)
+    usage.record(who, interface, model, error)

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from lingting.access import Access, ManagementError, Principal
 from lingting.access.directory import Directory
 from lingting.access.usage import DIMENSIONS
-from tests.access.door import Door
+from tests.access.door import Door, record
 
 pytestmark = pytest.mark.anyio
 Node = Callable[..., AbstractAsyncContextManager[Access]]
@@ -31,13 +31,19 @@ async def both(door: Door) -> tuple[Principal, Principal]:
     )
 
 
+async def used(access: Access, tenant_id: str) -> tuple[float, float]:
+    """Seconds of audio of a tenant today and this month."""
+    await access.usage.load(tenant_id)
+    return access.usage.audio_used(tenant_id)
+
+
 async def test_usage_is_grouped_by_what_is_asked_for(door: Door) -> None:
     bot, ci = await both(door)
-    door.access.usage.record(bot, "file", "whisper-base", 10)
-    door.access.usage.record(bot, "stream", "whisper-base", 5, error=True)
-    door.access.usage.record(ci, "file", "x-asr", 1)
+    record(door.access.usage, bot, "file", "whisper-base", 10)
+    record(door.access.usage, bot, "stream", "whisper-base", 5, error=True)
+    record(door.access.usage, ci, "file", "x-asr", 1)
     door.clock.turn(86400)
-    door.access.usage.record(ci, "file", "x-asr", 2)
+    record(door.access.usage, ci, "file", "x-asr", 2)
 
     async def by(*dimensions: str) -> list[dict[str, object]]:
         return await door.access.usage.summary(DAY, date(2027, 1, 16), dimensions)
@@ -82,7 +88,7 @@ async def test_usage_is_grouped_by_what_is_asked_for(door: Door) -> None:
 async def test_only_the_days_that_are_asked_for_count(door: Door) -> None:
     _, ci = await both(door)
     for _ in range(3):
-        door.access.usage.record(ci, "file", "whisper-base", 1)
+        record(door.access.usage, ci, "file", "whisper-base", 1)
         door.clock.turn(86400)
     for since, until, requests in ((15, 15, 1), (15, 16, 2), (16, 31, 2), (18, 31, 0)):
         rows = await door.access.usage.summary(date(2027, 1, since), date(2027, 1, until), [])
@@ -98,7 +104,7 @@ async def test_usage_is_complete_after_a_clean_stop(node: Node, operator: Direct
     who = Principal("default", "default", None, "key_1", "x", frozenset())
     async with node() as access:
         for _ in range(1000):
-            access.usage.record(who, "file", "whisper-base", 0.25)
+            record(access.usage, who, "file", "whisper-base", 0.25)
     (row,) = operator.usage(DAY, DAY, ["app"])
     assert row == {"app": "key_1", "app_name": "", "requests": 1000, "errors": 0, "audio_seconds": 250.0}
 
@@ -106,10 +112,10 @@ async def test_usage_is_complete_after_a_clean_stop(node: Node, operator: Direct
 async def test_what_is_recorded_while_a_batch_is_written_is_not_lost(door: Door) -> None:
     _, ci = await both(door)
     for _ in range(20):
-        door.access.usage.record(ci, "file", "whisper-base", 1)
+        record(door.access.usage, ci, "file", "whisper-base", 1)
         flushing = asyncio.ensure_future(door.access.usage.flush())
         await asyncio.sleep(0)
-        door.access.usage.record(ci, "file", "whisper-base", 1)
+        record(door.access.usage, ci, "file", "whisper-base", 1)
         await flushing
     (row,) = await door.access.usage.summary(DAY, DAY, [])
     assert (row["requests"], row["audio_seconds"]) == (40, 40.0)
@@ -120,7 +126,7 @@ async def test_nodes_that_write_at_once_lose_nothing(node: Node, operator: Direc
     async with node() as one, node() as two, node() as three:
         for _ in range(10):
             for access in (one, two, three):
-                access.usage.record(who, "file", "whisper-base", 1)
+                record(access.usage, who, "file", "whisper-base", 1)
             await asyncio.gather(*(access.usage.flush() for access in (one, two, three)))
     (row,) = operator.usage(DAY, DAY, [])
     assert (row["requests"], row["audio_seconds"]) == (30, 30.0)
@@ -128,7 +134,7 @@ async def test_nodes_that_write_at_once_lose_nothing(node: Node, operator: Direc
 
 async def test_a_batch_that_could_not_be_written_is_written_later(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     _, ci = await both(door)
-    door.access.usage.record(ci, "file", "whisper-base", 1)
+    record(door.access.usage, ci, "file", "whisper-base", 1)
 
     def fail() -> None:
         raise OperationalError("INSERT", {}, Exception("database is locked"))
@@ -136,7 +142,7 @@ async def test_a_batch_that_could_not_be_written_is_written_later(door: Door, mo
     with monkeypatch.context() as patch:
         patch.setattr(door.access._database, "writing", fail)
         await door.access.usage.flush()
-    door.access.usage.record(ci, "file", "whisper-base", 1)
+    record(door.access.usage, ci, "file", "whisper-base", 1)
     (row,) = await door.access.usage.summary(DAY, DAY, [])
     assert row["requests"] == 2
 
@@ -144,15 +150,15 @@ async def test_a_batch_that_could_not_be_written_is_written_later(door: Door, mo
 @pytest.mark.parametrize("model", ["x" * 201, "a\0b", "\ud800", "a\nb"])
 async def test_a_models_name_that_no_database_takes_does_not_hold_up_the_rest(door: Door, model: str) -> None:
     _, ci = await both(door)
-    door.access.usage.record(ci, "file", model, 1)
-    door.access.usage.record(ci, "file", "whisper-base", 1)
+    record(door.access.usage, ci, "file", model, 1)
+    record(door.access.usage, ci, "file", "whisper-base", 1)
     rows = await door.access.usage.summary(DAY, DAY, ["model"])
     assert [row["model"] for row in rows] == ["?", "whisper-base"]
 
 
 async def test_usage_of_a_deleted_tenant_stays_under_its_id(door: Door) -> None:
     bot, _ = await both(door)
-    door.access.usage.record(bot, "file", "whisper-base", 1)
+    record(door.access.usage, bot, "file", "whisper-base", 1)
     await door.access.usage.flush()
     door.operator.delete_tenant("acme")
     assert [row["tenant"] for row in await door.access.usage.summary(DAY, DAY, ["tenant"])] == [bot.tenant_id]
@@ -163,7 +169,7 @@ async def test_usage_is_written_in_the_background(door: Door, monkeypatch: pytes
     await door.access.usage.close()
     await door.access.usage.start()
     _, ci = await both(door)
-    door.access.usage.record(ci, "file", "whisper-base", 1)
+    record(door.access.usage, ci, "file", "whisper-base", 1)
     async with asyncio.timeout(10):
         while not door.operator.usage(DAY, DAY, ["app"]):  # noqa: ASYNC110
             await asyncio.sleep(0)
@@ -172,13 +178,13 @@ async def test_usage_is_written_in_the_background(door: Door, monkeypatch: pytes
 async def test_what_is_used_so_far_is_the_sum_of_all_nodes_written_or_not(node: Node) -> None:
     who = Principal("default", "default", None, "key_1", "x", frozenset())
     async with node() as one, node() as two:
-        two.usage.record(who, "file", "whisper-base", 5)
+        record(two.usage, who, "file", "whisper-base", 5)
         await two.usage.flush()
-        assert await one.usage.audio_used("default") == (5.0, 5.0)
-        one.usage.record(who, "file", "whisper-base", 1)
-        assert await one.usage.audio_used("default") == (6.0, 6.0)
-        two.usage.record(who, "file", "whisper-base", 5)
+        assert await used(one, "default") == (5.0, 5.0)
+        record(one.usage, who, "file", "whisper-base", 1)
+        assert await used(one, "default") == (6.0, 6.0)
+        record(two.usage, who, "file", "whisper-base", 5)
         await two.usage.flush()
         await one.usage.flush()
-        assert await one.usage.audio_used("default") == (11.0, 11.0)
-        assert await one.usage.audio_used("another") == (0.0, 0.0)
+        assert await used(one, "default") == (11.0, 11.0)
+        assert await used(one, "another") == (0.0, 0.0)

@@ -15,7 +15,8 @@ from lingting.access.errors import (
     UserToken,
     WrongSecret,
 )
-from lingting.access.limits import Interface, Lease, Limits
+from lingting.access.leases import Lease, Reservation
+from lingting.access.limits import Interface, Limits
 from lingting.access.principal import FLASH, OPERATOR, SPEECH, TRANSCRIPTIONS, Principal, TenantLimits
 from lingting.access.usage import Usage
 
@@ -38,6 +39,7 @@ __all__ = [
     "MissingScope",
     "ModelForbidden",
     "Principal",
+    "Reservation",
     "TenantLimits",
     "TooManyFailures",
     "UnknownApp",

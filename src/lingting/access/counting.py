@@ -9,18 +9,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, cast
 
 import limits
 from limits.aio.storage import MovingWindowSupport, RedisStorage, Storage
 from limits.aio.strategies import MovingWindowRateLimiter
 
+from lingting.access.budgets import Budget
 from lingting.errors import SettingsError
 
 _SWEEP_KEYS = 1024
 _SOCKET_SECONDS = 1.0
 _PREFIX = "lingting"
+_LONGEST_PERIOD_SECONDS = 33 * 86400
+_ROUNDING = 1e-6
 
 
 class Counter(Protocol):
@@ -43,6 +46,18 @@ class Counter(Protocol):
 
     def release(self, key: str, lease: str) -> None:
         """Free a place, now or soon; freeing it again does nothing."""
+
+    async def reserve(
+        self, key: str, lease: str, audio: float, budgets: Sequence[Budget], seconds: float
+    ) -> Budget | None:
+        """Set seconds of audio aside for so many seconds of time, where every budget has room for them beside all that
+        is spent and set aside under this key; else the budget that has not.
+
+        They are a lease like another, to be renewed and released, by a name that ends in `:` and the audio.
+        """
+
+    def spend(self, key: str, lease: str, audio: float, budgets: Sequence[Budget]) -> None:
+        """Count seconds of audio as spent in the periods of these budgets, now or soon, and free the lease."""
 
     async def close(self) -> None:
         """Finish what is under way and let connections go."""
@@ -89,6 +104,21 @@ class MemoryCounter:
             if not taken:
                 del self._leases[key]
 
+    async def reserve(
+        self, key: str, lease: str, audio: float, budgets: Sequence[Budget], seconds: float
+    ) -> Budget | None:
+        now = self._clock()
+        taken = {other: until for other, until in self._leases.get(key, {}).items() if until > now}
+        held = sum(float(other.rpartition(":")[2]) for other in taken)
+        for budget in budgets:
+            if not budget.holds(held, audio):
+                return budget
+        self._leases[key] = {**taken, lease: now + seconds}
+        return None
+
+    def spend(self, key: str, lease: str, audio: float, budgets: Sequence[Budget]) -> None:
+        self.release(key, lease)  # what this process spends it knows from its usage
+
     async def close(self) -> None:
         return None
 
@@ -104,6 +134,34 @@ class RedisCounter:
         redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
         redis.call('EXPIRE', KEYS[1], math.ceil(ARGV[3]) + 1)
         return 1
+    """
+    _RESERVE = """
+        local time = redis.call('TIME')
+        local now = time[1] + time[2] / 1000000
+        redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+        local audio, held = tonumber(ARGV[2]), 0
+        for _, lease in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+            held = held + tonumber(string.match(lease, '[^:]*$'))
+        end
+        for i = 2, #KEYS do
+            local limit, known = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
+            local spent = tonumber(redis.call('GET', KEYS[i]) or '0')
+            if known > spent then
+                redis.call('SET', KEYS[i], known, 'EX', ARGV[#ARGV])
+                spent = known
+            end
+            if spent + held >= limit or spent + held + audio > limit + 0.000001 then return i - 1 end
+        end
+        redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
+        redis.call('EXPIRE', KEYS[1], math.ceil(ARGV[3]) + 1)
+        return 0
+    """
+    _SPEND = """
+        redis.call('ZREM', KEYS[1], ARGV[1])
+        for i = 2, #KEYS do
+            redis.call('INCRBYFLOAT', KEYS[i], ARGV[2])
+            redis.call('EXPIRE', KEYS[i], ARGV[3])
+        end
     """
     _RENEW = """
         local time = redis.call('TIME')
@@ -129,7 +187,10 @@ class RedisCounter:
         self._redis = cast(Any, self._storage.bridge).get_connection()
         self._acquire_script = self._redis.register_script(self._ACQUIRE)
         self._renew_script = self._redis.register_script(self._RENEW)
-        self._releasing: set[asyncio.Task[Any]] = set()
+        self._reserve_script = self._redis.register_script(self._RESERVE)
+        self._spend_script = self._redis.register_script(self._SPEND)
+        self._soon: set[asyncio.Task[None]] = set()
+        self._untold: dict[str, float] = {}
 
     async def hit(self, item: limits.RateLimitItem, *key: str) -> bool:
         return await self._window.hit(item, *key)
@@ -149,20 +210,50 @@ class RedisCounter:
             await self._renew_script(keys=[f"{_PREFIX}/leases/{key}"], args=[lease, seconds])
 
     def release(self, key: str, lease: str) -> None:
-        task = asyncio.get_running_loop().create_task(self._release(key, lease))
-        self._releasing.add(task)
-        task.add_done_callback(self._releasing.discard)
+        self._do_soon(self._redis.zrem(f"{_PREFIX}/leases/{key}", lease))
+
+    async def reserve(
+        self, key: str, lease: str, audio: float, budgets: Sequence[Budget], seconds: float
+    ) -> Budget | None:
+        # What this node spent and has not told Redis yet must not be counted twice there.
+        untold = self._untold.get(key, 0.0)
+        known = [number for budget in budgets for number in (budget.limit, budget.spent - untold)]
+        full = await self._reserve_script(
+            keys=self._budget_keys(key, budgets), args=[lease, audio, seconds, *known, _LONGEST_PERIOD_SECONDS]
+        )
+        return budgets[full - 1] if full else None
+
+    def spend(self, key: str, lease: str, audio: float, budgets: Sequence[Budget]) -> None:
+        self._untold[key] = self._untold.get(key, 0.0) + audio
+        command = self._spend_script(keys=self._budget_keys(key, budgets), args=[lease, audio, _LONGEST_PERIOD_SECONDS])
+        self._do_soon(command).add_done_callback(lambda _: self._told(key, audio))
 
     async def close(self) -> None:
-        if self._releasing:
-            await asyncio.wait(self._releasing, timeout=2.0)
+        if self._soon:
+            await asyncio.wait(self._soon, timeout=2.0)
         await self._redis.aclose()
 
-    async def _release(self, key: str, lease: str) -> None:
+    @staticmethod
+    def _budget_keys(key: str, budgets: Sequence[Budget]) -> list[str]:
+        return [f"{_PREFIX}/leases/{key}", *(f"{_PREFIX}/spent/{key}/{budget.period}" for budget in budgets)]
+
+    def _told(self, key: str, audio: float) -> None:
+        untold = self._untold.pop(key, 0.0) - audio
+        if abs(untold) > _ROUNDING:
+            self._untold[key] = untold
+
+    def _do_soon(self, command: Awaitable[Any]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(self._done(command))
+        self._soon.add(task)
+        task.add_done_callback(self._soon.discard)
+        return task
+
+    @staticmethod
+    async def _done(command: Awaitable[Any]) -> None:
         try:
             async with asyncio.timeout(1.0):
-                await self._redis.zrem(f"{_PREFIX}/leases/{key}", lease)
-        except Exception:  # noqa: S110 - the place frees itself when it is no longer renewed
+                await command
+        except Exception:  # noqa: S110 - a lease ends when it is not renewed, and what was spent is in the database too
             pass
 
 

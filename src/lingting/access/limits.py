@@ -2,7 +2,8 @@
 
 Rates and places are counted in memory or in Redis (`LINGTING_LIMITS_URL`). When Redis does not answer within
 `REDIS_SECONDS` every node counts for itself for `OUTAGE_SECONDS` and then tries again: requests go on, limits hold
-per node, and nothing hangs. Audio budgets are counted by `Usage`, in the database, so a restart does not renew them.
+per node, and nothing hangs. Audio is charged by `Usage`, in the database, so a restart does not renew a budget; what is
+set aside of it, and what other nodes charged in the last seconds, is known where rates are counted.
 """
 
 from __future__ import annotations
@@ -10,20 +11,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import time
 import uuid
 import weakref
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from functools import lru_cache
-from types import TracebackType
+from functools import lru_cache, partial
 from typing import Literal, TypeAlias, TypeVar
 
 from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
 
+from lingting.access.budgets import Budget, budgets, limits_of
 from lingting.access.counting import Counter, MemoryCounter, RedisCounter
 from lingting.access.errors import LimitExceeded, TooManyFailures
+from lingting.access.leases import Lease, Reservation
 from lingting.access.principal import Principal
 from lingting.access.usage import Usage
 from lingting.errors import SettingsError
@@ -38,41 +38,6 @@ OUTAGE_SECONDS = 5.0
 _BUSY_RESET_SECONDS = 1.0
 _logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
-
-
-class Lease:
-    """A place among the streams or requests of a tenant, held until `release`, which may be called any number of
-    times.
-
-    Also a context manager. The place of a lease that was dropped without `release`, or whose process died, is free
-    again after `LEASE_SECONDS`. Event loop only.
-    """
-
-    __slots__ = ("__weakref__", "_counter", "_id", "_key")
-
-    def __init__(self, counter: Counter, key: str, identifier: str) -> None:
-        self._counter: Counter | None = counter
-        self._key = key
-        self._id = identifier
-
-    @property
-    def held(self) -> bool:
-        """Whether the place is still taken."""
-        return self._counter is not None
-
-    def release(self) -> None:
-        """Free the place."""
-        counter, self._counter = self._counter, None
-        if counter is not None:
-            counter.release(self._key, self._id)
-
-    def __enter__(self) -> Lease:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
 
 
 class Limits:
@@ -137,24 +102,48 @@ class Limits:
         limit = principal.limits.streams or self._settings.streams_per_tenant
         return await self._acquire("streams", principal, limit, "live streams at once for the tenant")
 
-    async def check_audio(self, principal: Principal, seconds: float = 0.0) -> None:
-        """Pass while the tenant's audio of the day and of the month, with `seconds` more, is inside its budgets.
+    async def reserve_audio(
+        self, principal: Principal, seconds: float, *, interface: str, model: str, always: bool = False
+    ) -> Reservation:
+        """Set seconds of audio aside in the tenant's budgets of the day and of the month.
 
-        Charging is `Usage.record`'s. What is in progress is not counted yet, so a budget can be passed by that much.
+        Requests at the same time cannot pass a budget together, on this node or, with Redis, on several. A charge is
+        counted under `interface` and `model`. With `always` nothing is set aside and nothing refused, only charged:
+        for audio that ends what was let in before.
+
+        Raises:
+            LimitExceeded: a budget has no room for them.
         """
-        own, settings = principal.limits, self._settings
-        daily = settings.audio_seconds_per_day if own.audio_seconds_per_day is None else own.audio_seconds_per_day
-        monthly = (
-            settings.audio_seconds_per_month if own.audio_seconds_per_month is None else own.audio_seconds_per_month
-        )
-        if not daily and not monthly:
-            return
-        day, month = await self._usage.audio_used(principal.tenant_id)
-        now = self._clock()
-        if daily and (day >= daily or day + seconds > daily):
-            raise LimitExceeded(daily, 86400 - now % 86400, "audio seconds per day for the tenant")
-        if monthly and (month >= monthly or month + seconds > monthly):
-            raise LimitExceeded(monthly, _seconds_to_next_month(now), "audio seconds per month for the tenant")
+        spend = partial(self._spend, principal, interface, model)
+        if always or not self._limited(principal):
+            return Reservation(spend, None)
+        await self._usage.load(principal.tenant_id)
+        key, name = _audio_key(principal), f"{uuid.uuid4().hex}:{seconds:.6f}"
+
+        async def reserve(counter: Counter) -> Lease | Budget:
+            full = await counter.reserve(key, name, seconds, self._budgets(principal), LEASE_SECONDS)
+            return full or Lease(counter, key, name)
+
+        lease = await self._count(reserve)
+        if isinstance(lease, Budget):
+            what = f"audio seconds per {lease.unit} for the tenant"
+            raise LimitExceeded(lease.limit, lease.seconds_left(self._clock()), what)
+        self._leases.add(lease)
+        return Reservation(spend, lease)
+
+    def _limited(self, principal: Principal) -> bool:
+        return any(limits_of(principal, self._settings))
+
+    def _budgets(self, principal: Principal) -> list[Budget]:
+        spent = self._usage.audio_used(principal.tenant_id)
+        return budgets(limits_of(principal, self._settings), spent, self._usage.today())
+
+    def _spend(self, principal: Principal, interface: str, model: str, seconds: float, lease: Lease | None) -> None:
+        if self._limited(principal):
+            counter = (lease.detach() if lease else None) or self._counter
+            counter.spend(_audio_key(principal), lease.name if lease else "", seconds, self._budgets(principal))
+        if seconds:
+            self._usage.charge(principal, interface, model, seconds)
 
     async def check_login(self, app_id: str, address: str) -> None:
         """Pass while the logins of this app from this address failed seldom enough.
@@ -187,13 +176,19 @@ class Limits:
         self._leases.add(lease)
         return lease
 
+    @property
+    def _counter(self) -> Counter:
+        """The shared counter, or the local one while that does not answer."""
+        return self._local if time.monotonic() < self._local_until else self._shared
+
     async def _count(self, work: Callable[[Counter], Awaitable[_T]]) -> _T:
         """Do `work` where counting is shared, or here while that does not answer."""
-        if self._shared is self._local or time.monotonic() < self._local_until:
-            return await work(self._local)
+        counter = self._counter
+        if counter is self._local:
+            return await work(counter)
         try:
             async with asyncio.timeout(REDIS_SECONDS):
-                return await work(self._shared)
+                return await work(counter)
         except Exception as error:
             self._local_until = time.monotonic() + OUTAGE_SECONDS
             _logger.warning(
@@ -211,7 +206,7 @@ class Limits:
     async def renew(self) -> None:
         """Hold every place that is still wanted for another `LEASE_SECONDS`."""
         for counter in {self._local, self._shared}:
-            held = [(lease._key, lease._id) for lease in self._leases if lease._counter is counter]
+            held = [(lease.key, lease.name) for lease in self._leases if lease.counter is counter]
             if not held:
                 continue
             try:
@@ -243,7 +238,5 @@ def _per_minute(limit: int) -> RateLimitItemPerMinute:
     return RateLimitItemPerMinute(limit)
 
 
-def _seconds_to_next_month(now: float) -> float:
-    today = datetime.fromtimestamp(now, UTC)
-    year, month = (today.year + 1, 1) if today.month == 12 else (today.year, today.month + 1)
-    return math.ceil(datetime(year, month, 1, tzinfo=UTC).timestamp() - now)
+def _audio_key(principal: Principal) -> str:
+    return f"audio/{principal.tenant_id}"

@@ -85,19 +85,15 @@ class Usage:
         self._flushing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
-    def record(
-        self, principal: Principal, interface: str, model: str, audio_seconds: float, error: bool = False
-    ) -> None:
-        """Count one request with the seconds of audio it brought; costs microseconds and never fails."""
-        if len(model) > _MODEL_LENGTH or not model.isprintable():
-            model = "?"  # no name that a database refuses may hold up the batch
-        row = (principal.tenant_id, self._today(), principal.credential_id, interface, model)
-        count = self._pending.counts.get(row)
-        if count is None:
-            count = self._pending.counts[row] = _Count()
+    def record(self, principal: Principal, interface: str, model: str, error: bool = False) -> None:
+        """Count one request; costs microseconds and never fails."""
+        count = self._count(principal, interface, model)
         count.requests += 1
         count.errors += error
-        count.audio_seconds += audio_seconds
+
+    def charge(self, principal: Principal, interface: str, model: str, audio_seconds: float) -> None:
+        """Count seconds of audio; negative ones take a charge back."""
+        self._count(principal, interface, model).audio_seconds += audio_seconds
 
     def touch(self, principal: Principal) -> None:
         """Note that a credential was used just now; written at most once a minute."""
@@ -106,19 +102,31 @@ class Usage:
             self._last_use_written[identifier] = now
             self._pending.last_use[principal.app_id is not None, identifier] = now
 
-    async def audio_used(self, tenant_id: str) -> tuple[float, float]:
-        """Seconds of audio of a tenant today and this month (UTC); what other nodes count comes seconds late."""
-        today = self._today()
+    async def load(self, tenant_id: str) -> None:
+        """Make `audio_used` of a tenant know what the database has; while that fails, it counts what it knew before."""
         self._asked[tenant_id] = self._clock()
         sums = self._sums.get(tenant_id)
-        if sums is None or sums.day != today:
+        if sums is None or sums.day != self.today():
             async with self._flushing:  # what is being written must not count twice
-                loaded = await self._run(_sums, self._database, [tenant_id], today)
-                self._sums |= loaded
-            sums = self._sums[tenant_id]
+                try:
+                    self._sums |= await self._run(_sums, self._database, [tenant_id], self.today())
+                except (SQLAlchemyError, OSError) as error:
+                    _logger.warning("audio budgets are counted without the database: %s", type(error).__name__)
+
+    def audio_used(self, tenant_id: str) -> tuple[float, float]:
+        """Seconds of audio of a tenant today and this month (UTC), as far as they are loaded and counted here.
+
+        What other nodes count comes seconds late.
+        """
+        today = self.today()
+        sums = self._sums.get(tenant_id, _Sums(today, 0.0, 0.0))
         batches = (self._pending, self._writing)
-        day = sums.day_seconds + sum(batch.audio(tenant_id, today) for batch in batches)
-        return day, sums.month_seconds + sum(batch.audio(tenant_id, today[:7]) for batch in batches)
+        day = sums.day_seconds if sums.day == today else 0.0
+        month = sums.month_seconds if sums.day[:7] == today[:7] else 0.0
+        return (
+            day + sum(batch.audio(tenant_id, today) for batch in batches),
+            month + sum(batch.audio(tenant_id, today[:7]) for batch in batches),
+        )
 
     async def summary(self, since: date, until: date, by: Sequence[str]) -> list[dict[str, Any]]:
         """As `summarise`, with everything of this process that was counted so far.
@@ -146,7 +154,7 @@ class Usage:
     async def flush(self) -> None:
         """Write what was counted; on failure it is kept for the next time."""
         async with self._flushing:
-            today = self._today()
+            today = self.today()
             watched = self._watched()
             if not self._pending and not watched:
                 return
@@ -175,12 +183,19 @@ class Usage:
         self._pending.last_use = {**self._writing.last_use, **self._pending.last_use}
         self._writing = _Batch()
 
+    def _count(self, principal: Principal, interface: str, model: str) -> _Count:
+        if len(model) > _MODEL_LENGTH or not model.isprintable():
+            model = "?"  # no name that a database refuses may hold up the batch
+        row = (principal.tenant_id, self.today(), principal.credential_id, interface, model)
+        return self._pending.counts.setdefault(row, _Count())
+
     def _watched(self) -> list[str]:
         oldest = self._clock() - _WATCH_SECONDS
         self._asked = {tenant: asked for tenant, asked in self._asked.items() if asked >= oldest}
         return list(self._asked)
 
-    def _today(self) -> str:
+    def today(self) -> str:
+        """The day that is counted now, such as `2026-11-21` (UTC)."""
         number = int(self._clock() // 86400)
         if self._day[0] != number:
             self._day = (number, datetime.fromtimestamp(number * 86400, UTC).date().isoformat())

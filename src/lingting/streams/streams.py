@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Generic
 
 from lingting.audio.pcm import pcm16_to_samples
-from lingting.domain import SAMPLE_RATE, RecognitionOptions
+from lingting.domain import SAMPLE_RATE, RecognitionOptions, Seconds
 from lingting.errors import LingtingError, Overloaded, RecognitionFailed
 from lingting.streams.errors import (
     InvalidFirstNumber,
@@ -154,8 +154,18 @@ class Streams(Generic[OwnerT]):
         if self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def packet(self, owner: OwnerT, packet: StreamPacket, options: RecognitionOptions = _UNTIMED) -> StreamReply:
-        """Take one packet and answer it; `options` are those of the stream when the packet opens one.
+    async def packet(
+        self,
+        owner: OwnerT,
+        packet: StreamPacket,
+        options: RecognitionOptions = _UNTIMED,
+        charge: Callable[[Seconds], None] = lambda _: None,
+    ) -> StreamReply:
+        """Take one packet and answer it.
+
+        Args:
+            options: those of the stream, when the packet opens one.
+            charge: told at once how many seconds of audio the packet added; 0 for a retry.
 
         Returns:
             The whole text of the stream so far; the final text for action 2; an empty text for action 3.
@@ -177,13 +187,13 @@ class Streams(Generic[OwnerT]):
             return StreamReply("")
         if packet.action is Action.START:
             if stream is None:
-                return await self._open(owner, key, packet, options)
-            if not stream.sequence.is_first(packet):
+                stream = await self._open(owner, key, packet, options)
+            elif not stream.sequence.is_first(packet):
                 raise StreamAlreadyLive(packet.stream_id)
-            return self._answer(stream, 0.0)
-        if stream is None:
+        elif stream is None:
             return self._answer_ended(key, packet)
         added = self._take(stream, packet)
+        charge(added)
         if packet.action is Action.END:
             if stream.ending is None:
                 stream.ending = self._spawn(self._end(stream, packet))
@@ -209,7 +219,9 @@ class Streams(Generic[OwnerT]):
     def _expired(self, stream: _Stream[OwnerT], now: float) -> bool:
         return stream.ending is None and now - stream.last_seen > self._idle_seconds
 
-    async def _open(self, owner: OwnerT, key: Key, packet: StreamPacket, options: RecognitionOptions) -> StreamReply:
+    async def _open(
+        self, owner: OwnerT, key: Key, packet: StreamPacket, options: RecognitionOptions
+    ) -> _Stream[OwnerT]:
         if packet.sequence_id not in (0, 1):
             raise InvalidFirstNumber(packet.sequence_id)
         if len(packet.audio) > self._max_bytes:
@@ -234,7 +246,7 @@ class Streams(Generic[OwnerT]):
             del self._opening[key]
             opened.set()
             self._ended.set()
-        return self._answer(stream, self._take(stream, packet))
+        return stream
 
     def _take(self, stream: _Stream[OwnerT], packet: StreamPacket) -> float:
         """Counts a packet and feeds what is in order; returns the seconds it added."""

@@ -77,10 +77,10 @@ async def _file(request: Request, principal: Principal, exchange: Exchange) -> R
         )
         samples = await _off_loop(content, lambda: pcm16_to_samples(parse_file(content, settings.file_max_seconds).pcm))
         admission.require_ready(service)
-        await service.access.limits.check_audio(principal, samples.size / SAMPLE_RATE)
-        transcript = await while_connected(
-            request, service.recognizer.recognize(samples, _options(settings, principal))
-        )
+        async with admission.charged(request, principal, samples.size / SAMPLE_RATE):
+            transcript = await while_connected(
+                request, service.recognizer.recognize(samples, _options(settings, principal))
+            )
         exchange.audio_seconds = samples.size / SAMPLE_RATE
     return JSON({"code": 0, "msg": "success", "data": {"recognition_text": transcript.text}})
 
@@ -90,12 +90,17 @@ async def _packet(request: Request, principal: Principal, exchange: Exchange) ->
     settings = service.settings
     content = await body.read(request, BodyLimits(settings.stream_packet_max_bytes, settings.request_timeout_seconds))
     packet = await _off_loop(content, partial(parse_packet, content, settings.stream_max_seconds))
-    if packet.action in (Action.START, Action.CONTINUE):
-        await service.access.limits.check_audio(principal, len(packet.audio) / BYTES_PER_SECOND)
     options = _options(settings, principal)
     if packet.action is Action.START:
         options = parse_options(request.headers, options)
-    reply = await service.streams.packet(principal, packet, options)
+    with await service.access.limits.reserve_audio(
+        principal,
+        len(packet.audio) / BYTES_PER_SECOND,
+        interface=exchange.interface,
+        model=exchange.model,
+        always=packet.action in (Action.END, Action.ABORT),
+    ) as reservation:
+        reply = await service.streams.packet(principal, packet, options, reservation.charge)
     exchange.audio_seconds = reply.audio_seconds
     return JSON(
         {

@@ -67,14 +67,14 @@ async def _transcript(request: Request, principal: Principal, path: Path, parame
         sample_rate=parameters.sample_rate,
         max_seconds=service.settings.flash_max_seconds,
     )
-    await service.access.limits.check_audio(principal, samples.size / SAMPLE_RATE)
     options = RecognitionOptions(
         language=admission.language(service.settings),
         hot_words=merged(parameters.hot_words, principal.hot_words),
         convert_numbers=parameters.convert_numbers,
         max_sentence_silence=parameters.max_sentence_silence_ms / 1000,
     )
-    return await service.recognizer.recognize(samples, options)
+    async with admission.charged(request, principal, samples.size / SAMPLE_RATE):
+        return await service.recognizer.recognize(samples, options)
 
 
 def _result(transcript: Transcript, owner: str) -> dict[str, object]:

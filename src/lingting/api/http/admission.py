@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from lingting.access.limits import Interface
 from lingting.access.principal import Principal
+from lingting.api.http import exchange as exchanges
 from lingting.api.http.context import Backend, service_of
 from lingting.api.http.exchange import Exchange
 from lingting.domain import Language
@@ -61,6 +62,28 @@ async def admitted(connection: HTTPConnection, principal: Principal, interface: 
         yield
 
 
+@contextlib.asynccontextmanager
+async def charged(connection: HTTPConnection, principal: Principal, seconds: float) -> AsyncIterator[None]:
+    """The recognition of so many seconds of audio: charged to the tenant where it begins, whoever leaves meanwhile.
+
+    Only what the recogniser refuses as too busy, before it begins, is not charged.
+
+    Raises:
+        LimitExceeded: the tenant's budget has no room for them.
+    """
+    exchange = exchanges.of(connection.scope)
+    limits = service_of(connection).access.limits
+    with await limits.reserve_audio(
+        principal, seconds, interface=exchange.interface, model=exchange.model
+    ) as reservation:
+        reservation.charge(seconds)
+        try:
+            yield
+        except Overloaded:
+            reservation.refund()
+            raise
+
+
 def require_ready(service: Backend) -> None:
     """Pass while the service takes new work.
 
@@ -74,12 +97,10 @@ def require_ready(service: Backend) -> None:
 
 
 def record(service: Backend, exchange: Exchange) -> None:
-    """Count a finished request for its tenant."""
+    """Count a finished request for its tenant; its audio is charged when recognition begins."""
     if exchange.principal is not None:
         failed = exchange.code != 0 or exchange.status >= 400
-        service.access.usage.record(
-            exchange.principal, exchange.interface, exchange.model, exchange.audio_seconds, failed
-        )
+        service.access.usage.record(exchange.principal, exchange.interface, exchange.model, failed)
 
 
 def language(settings: Settings) -> Language | None:

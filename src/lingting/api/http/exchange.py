@@ -27,7 +27,7 @@ class Exchange:
         interface: "file_recognize", "stream_recognize", "flash", "token", or "other".
         principal: who asked, once that is known.
         model: name of the model that answered.
-        audio_seconds: audio that was recognised, to be counted for the tenant.
+        audio_seconds: audio that was recognised, for the log line and the metrics.
         status: HTTP status of the answer; 499 when the client left before it.
         code: the protocol's own code of the answer.
         body_read: whether the body of the request was read to its end.

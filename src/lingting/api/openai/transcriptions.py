@@ -92,26 +92,25 @@ async def _answered(request: Request, principal: Principal, exchange: Exchange) 
         parameters = parse(form.fields, form.filename)
         exchange.model = _installed(parameters.model, settings)
         principal.may_use(exchange.model)
-        samples = await while_connected(request, _samples(request, principal, form.file, parameters.format))
+        samples = await while_connected(request, _samples(request, form.file, parameters.format))
     options = RecognitionOptions(
         language=parameters.language or admission.language(settings),
         hot_words=merged(parameters.hot_words, principal.hot_words),
     )
-    if parameters.stream:
-        return await _streamed(request, samples, options, exchange)
-    transcript = await while_connected(request, service.recognizer.recognize(samples, options))
+    async with admission.charged(request, principal, samples.size / SAMPLE_RATE):
+        if parameters.stream:
+            return await _streamed(request, samples, options, exchange)
+        transcript = await while_connected(request, service.recognizer.recognize(samples, options))
     exchange.audio_seconds = transcript.duration
     content = openai_render.content(transcript, parameters.response_format, parameters.granularities)
     return PlainTextResponse(content) if isinstance(content, str) else JSON(content)
 
 
-async def _samples(request: Request, principal: Principal, path: Path, form: str) -> Samples:
+async def _samples(request: Request, path: Path, form: str) -> Samples:
     service = service_of(request)
-    samples = await service.decoder.decode(
+    return await service.decoder.decode(
         path, format=form, sample_rate=SAMPLE_RATE, max_seconds=service.settings.flash_max_seconds
     )
-    await service.access.limits.check_audio(principal, samples.size / SAMPLE_RATE)
-    return samples
 
 
 async def _streamed(request: Request, samples: Samples, options: RecognitionOptions, exchange: Exchange) -> TextEvents:
