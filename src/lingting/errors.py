@@ -53,3 +53,12 @@ class Overloaded(LingtingError):
 
 class RecognitionFailed(LingtingError):
     """The engine failed or timed out on audio that was accepted."""
+
+
+class RecognitionTooSlow(RecognitionFailed):
+    """The text of a recording was not ready within the time that the settings allow."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"the recognition took longer than the limit of {seconds:g} s; try again later, or send shorter recordings"
+        )

@@ -12,6 +12,7 @@ MAX_COUNT = 500
 MAX_LENGTH = 64
 
 _COMMAS = re.compile(r"[,，]")
+_NOT_UTF8 = "hot_words is not URL-encoded UTF-8"
 
 
 class HotWordsError(LingtingError):
@@ -32,7 +33,7 @@ def check(words: Sequence[str]) -> None:
 
 
 def of_header(encoded: str) -> tuple[str, ...]:
-    """The words of a request's header or query: URL-encoded UTF-8 with commas between, or plain text.
+    """The words of a request's header: URL-encoded UTF-8 with commas between, or plain text.
 
     Raises:
         HotWordsError: it is not UTF-8, holds too many words, or one of them is too long or not printable.
@@ -42,7 +43,27 @@ def of_header(encoded: str) -> tuple[str, ...]:
     except UnicodeEncodeError:
         text = encoded
     except UnicodeDecodeError:
-        raise HotWordsError("hot_words is not URL-encoded UTF-8") from None
+        raise HotWordsError(_NOT_UTF8) from None
+    return of_text(text)
+
+
+def of_query(decoded: str) -> tuple[str, ...]:
+    """The words of a query parameter whose URL-encoding is already undone, with commas between.
+
+    Raises:
+        HotWordsError: as `of_header`.
+    """
+    if "\ufffd" in decoded:
+        raise HotWordsError(_NOT_UTF8)
+    return of_text(decoded)
+
+
+def of_text(text: str) -> tuple[str, ...]:
+    """The words of a list with commas between.
+
+    Raises:
+        HotWordsError: there are too many words, or one of them is too long or not printable.
+    """
     words = tuple(dict.fromkeys(word.strip() for word in _COMMAS.split(text) if word.strip()))
     if len(words) > MAX_COUNT:
         raise HotWordsError(f"hot_words may hold {MAX_COUNT} words, got {len(words)}")

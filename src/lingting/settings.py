@@ -110,6 +110,13 @@ class Settings(BaseSettings):
     max_wait_seconds: PositiveSeconds = Field(
         10.0, description="New work is refused when its predicted wait is longer than this, in seconds."
     )
+    file_timeout_seconds: PositiveSeconds = Field(
+        120.0, description="Longest time for the recognition of one file_recognize request, in seconds."
+    )
+    flash_timeout_seconds: PositiveSeconds = Field(
+        7200.0,
+        description="Longest time for decoding and recognising one file of flash or OpenAI transcriptions, in seconds.",
+    )
     request_timeout_seconds: PositiveSeconds = Field(
         30.0,
         description="A sender that takes longer than this for its headers, or pauses this long in its body, is cut.",

@@ -213,6 +213,11 @@ class Running:
         headers.update(named.pop("headers", {}))
         return requests.post(self.url + path, headers=headers, timeout=20, **named)
 
+    @property
+    def uploads(self) -> list[Path]:
+        """Files that requests have on the server's disk now."""
+        return list((self.service.settings.data_dir / "spool").glob("process-*/upload-*"))
+
     def raw(self, request: bytes, *, read_all: bool = True) -> bytes:
         """What the server writes on a connection of its own to these bytes."""
         with socket.create_connection(self.address, timeout=10) as connection:

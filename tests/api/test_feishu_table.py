@@ -618,3 +618,12 @@ def test_the_packet_that_opens_a_stream_may_name_hot_words_and_a_language(server
         answer = server.post(STREAM, key=key, json=packet_body("withoptions00001", 0, 1, pcm(0.1)), headers=wrong)
         assert (answer.status_code, answer.json()["code"]) == (400, 1040101)
         assert answer.json()["error"]["field_violations"][0]["field"] == next(iter(wrong))
+
+
+@pytest.mark.parametrize("speech", ["", {}, {"speech": ""}, None])
+def test_a_last_packet_without_audio_may_write_that_in_any_way(server: Running, speech: Any) -> None:
+    stream_id = "last" + str(["", {}, {"speech": ""}, None].index(speech)) * 12
+    assert server.post(STREAM, key=server.key, json=packet_body(stream_id, 0, 1, pcm(0.1))).json()["code"] == 0
+    last = with_speech(packet_body(stream_id, 1, 2), speech)
+    answer = server.post(STREAM, key=server.key, json=last).json()
+    assert (answer["code"], answer["data"]["recognition_text"]) == (0, "heard 1600 samples")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,11 +35,6 @@ def check(answer: requests.Response, status: int, message: str, param: str | Non
     assert (answer.status_code, answer.json()) == (status, {"error": error})
     assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
     assert re.fullmatch(r"[0-9]{14}[0-9a-f]{20}", answer.headers["X-Tt-Logid"])
-
-
-def spooled(server: Running) -> list[Path]:
-    """Files that requests left on the server."""
-    return list((server.service.settings.data_dir / "spool").iterdir())
 
 
 def test_a_recording_is_answered_with_sentences_and_times(server: Running) -> None:
@@ -104,6 +98,12 @@ def test_a_model_that_is_not_installed_is_404(server: Running) -> None:
     assert server.post(FLASH, key=server.key, data=WAV, headers={"model": "whisper-base"}).status_code == 200
 
 
+def test_a_model_that_is_installed_and_does_not_answer_is_404_and_not_called_missing(server: Running) -> None:
+    (server.service.settings.models_dir / "whisper-small").mkdir(parents=True, exist_ok=True)
+    message = "the model 'whisper-small' is installed but not served; leave model out for the default"
+    check(server.post(FLASH, key=server.key, data=WAV, headers={"model": "whisper-small"}), 404, message, "model")
+
+
 BAD_PARAMETERS = [
     ("sample_rate", "x", 400, "sample_rate must be a whole number of Hz, got 'x'"),
     ("sample_rate", "-1", 400, "sample_rate must be a whole number of Hz, got '-1'"),
@@ -134,8 +134,12 @@ def test_a_bad_parameter_is_named(server: Running, way: str, name: str, value: s
     check(answer, status, message, name)
 
 
-def test_hot_words_that_are_not_utf8_are_refused(server: Running) -> None:
-    answer = server.post(FLASH, key=server.key, data=WAV, headers={"hot_words": "%FF"})
+@pytest.mark.parametrize("way", ["header", "query"])
+def test_hot_words_that_are_not_utf8_are_refused(server: Running, way: str) -> None:
+    if way == "header":
+        answer = server.post(FLASH, key=server.key, data=WAV, headers={"hot_words": "%FF"})
+    else:
+        answer = server.post(FLASH + "?hot_words=%FF", key=server.key, data=WAV)
     check(answer, 400, "hot_words is not URL-encoded UTF-8", "hot_words")
 
 
@@ -144,6 +148,7 @@ PARAMETERS: list[tuple[dict[str, str], Any]] = [
     ({"max_sentence_silence": "2000"}, (2.0, (), False)),
     ({"hot_words": "%E8%81%86%E5%90%AC,Ada%20Lovelace,,%E8%81%86%E5%90%AC"}, (3.0, ("聆听", "Ada Lovelace"), False)),
     ({"hot_words": "%E8%81%86%EF%BC%8C%E5%90%AC"}, (3.0, ("聆", "听"), False)),
+    ({"hot_words": "C%2B%2B,caf%C3%A9,100%25"}, (3.0, ("C++", "café", "100%"), False)),
     ({"hot_words_table_id": ""}, (3.0, (), False)),
     ({"convert_numbers": "TRUE"}, (3.0, (), True)),
     ({"convert_numbers": "false"}, (3.0, (), False)),
@@ -274,6 +279,6 @@ def test_no_request_leaves_a_file_behind(server: Running) -> None:
     for data in (WAV, b"", b"junk", b"x" * 200_001):
         server.post(FLASH, key=server.key, data=data)
     deadline = time.monotonic() + 10
-    while spooled(server) and time.monotonic() < deadline:
+    while server.uploads and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert spooled(server) == []
+    assert server.uploads == []

@@ -45,11 +45,10 @@ def check(
 
 def nothing_spooled(server: Running) -> bool:
     """Whether no request has left a file on the server; what is about to be removed is waited for."""
-    folder = server.service.settings.data_dir / "spool"
     deadline = time.monotonic() + 10
-    while any(folder.iterdir()) and time.monotonic() < deadline:
+    while server.uploads and time.monotonic() < deadline:
         time.sleep(0.01)
-    return not any(folder.iterdir())
+    return not server.uploads
 
 
 def events(answer: requests.Response) -> list[Any]:
@@ -112,7 +111,7 @@ def test_only_the_installed_model_and_names_that_stand_for_it_are_known(server: 
     if model.strip() == "whisper-1":
         assert answer.status_code == 200
     else:
-        message = f"the model {model[:60]!r} does not exist here; use 'whisper-base' or 'whisper-1'"
+        message = f"the model {model[:60]!r} is not installed; use 'whisper-base' or 'whisper-1'"
         check(answer, 404, "model_not_found", message, "model")
 
 
@@ -416,8 +415,12 @@ def test_models_are_listed_and_found_by_either_name(server: Running) -> None:
         found = requests.get(f"{server.url}/v1/models/{name}", headers=headers, timeout=10)
         assert found.json() == listed["data"][0]
     unknown = requests.get(f"{server.url}/v1/models/a/b", headers=headers, timeout=10)
-    message = "the model 'a/b' does not exist here; use 'whisper-base' or 'whisper-1'"
+    message = "the model 'a/b' is not installed; use 'whisper-base' or 'whisper-1'"
     check(unknown, 404, "model_not_found", message, "model")
+    (server.service.settings.models_dir / "whisper-tiny").mkdir(parents=True, exist_ok=True)
+    another = requests.get(f"{server.url}/v1/models/whisper-tiny", headers=headers, timeout=10)
+    message = "the model 'whisper-tiny' is installed but not served; use 'whisper-base' or 'whisper-1'"
+    check(another, 404, "model_not_found", message, "model")
 
 
 def test_wrong_methods_and_paths_answer_like_openai(server: Running) -> None:

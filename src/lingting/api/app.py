@@ -53,7 +53,7 @@ def create_app(service: Backend) -> Starlette:
         routes=_routes(),
         lifespan=lifespan,
         exception_handlers={HTTPException: envelopes.not_routed},
-        middleware=[Middleware(Gateway, observe=observe, proxies=Proxies(service.settings), failed=envelopes.failed)],
+        middleware=[Middleware(Gateway, observe=observe, proxies=Proxies(service.settings), failed=envelopes.answer)],
     )
     app.router.redirect_slashes = False
     attach(app, context)

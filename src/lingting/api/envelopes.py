@@ -14,6 +14,7 @@ from lingting.api.feishu import errors as feishu
 from lingting.api.flash import errors as flash
 from lingting.api.http import exchange as exchanges
 from lingting.api.openai import errors as openai
+from lingting.errors import LingtingError
 
 Protocol: TypeAlias = Literal["feishu", "openai", "flash"]
 
@@ -22,7 +23,6 @@ _ROOTS: tuple[tuple[str, Protocol], ...] = (
     ("/v1/audio/transcriptions", "openai"),
     ("/v1/models", "openai"),
 )
-_FAILED = "the server failed on this request; try again"
 
 
 def protocol_of(path: str) -> Protocol:
@@ -33,15 +33,15 @@ def protocol_of(path: str) -> Protocol:
     return "flash"
 
 
-def failed(scope: Scope) -> Response:
-    """The answer to a request that failed for a reason nobody foresaw."""
+def answer(scope: Scope, error: LingtingError) -> Response:
+    """The answer to a request that ended in an error outside its endpoint."""
     match protocol_of(scope["path"]):
         case "feishu":
-            return feishu.gateway_error(scope, feishu.Row(500, feishu.FAILED), _FAILED)
+            return feishu.answer(scope, error)
         case "openai":
-            return openai.openai_error(scope, 500, _FAILED, code="server_error")
+            return openai.answer(scope, error)
         case "flash":
-            return flash.flash_error(scope, 500, _FAILED)
+            return flash.answer(scope, error)
 
 
 async def not_routed(request: Request, error: Exception) -> Response:

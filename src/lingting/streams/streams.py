@@ -108,6 +108,11 @@ class Streams(Generic[OwnerT]):
         """How many streams are live."""
         return len(self._live)
 
+    def has(self, owner: OwnerT, stream_id: str) -> bool:
+        """Whether this stream is live, or being opened: a first packet for it is a retry."""
+        key = (owner.tenant_id, stream_id)
+        return key in self._live or key in self._opening
+
     def overview(self) -> list[StreamState[OwnerT]]:
         """The live streams, the oldest first."""
         now = self._clock()

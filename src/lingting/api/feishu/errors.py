@@ -20,9 +20,9 @@ from lingting.access.errors import (
 from lingting.api.http import exchange as exchanges
 from lingting.api.http.admission import MissingBearer
 from lingting.api.http.body import BodyEncoded, BodyError, BodyTooLarge
-from lingting.api.http.errors import ErrorTable, always, retry_header
+from lingting.api.http.errors import ErrorTable, Unforeseen, always, retry_header
 from lingting.api.http.render import error_answer
-from lingting.errors import AudioError, LingtingError, Overloaded
+from lingting.errors import AudioError, LingtingError, Overloaded, RecognitionTooSlow
 from lingting.streams.errors import StreamError
 
 MISSING_TOKEN = 99991661
@@ -132,6 +132,8 @@ TABLE: ErrorTable[Row] = ErrorTable(
         BodyError: lambda error: _invalid(400, "body", "", error),
         AudioError: lambda error: _invalid(400, "speech.speech", "", error),
         Overloaded: always(Row(500, FAILED)),
+        Unforeseen: always(Row(500, FAILED)),
+        RecognitionTooSlow: always(Row(500, FAILED)),
     },
     other=Row(500, FAILED, message="the recognition failed; try again"),
 )

@@ -24,6 +24,7 @@ FORMAT = "pcm"
 ENGINE_TYPE = "16k_auto"
 
 _ABSENT = Raw(b"null")
+_NO_AUDIO = Raw(b"{}")
 _ID = re.compile(r"[A-Za-z0-9_]{16}")
 _INTEGER = re.compile(rb"-?(?:0|[1-9][0-9]{0,17})")
 _KINDS = {
@@ -173,6 +174,8 @@ def _parts(body: bytes, *, speech_required: bool) -> tuple[Raw, _Config, Violati
     if not body.strip():
         raise InvalidParam([violation("body", "", "the body is empty; send a JSON object with speech and config")])
     top = _body.decode(body)
+    if not speech_required and bytes(memoryview(top.speech)[:3]) == b'""':
+        top.speech = _NO_AUDIO
     wrong: Violations = []
     if speech_required and _absent(top.speech):
         wrong.append(violation("speech", "", 'is required; an object like {"speech": "<base64>"}'))

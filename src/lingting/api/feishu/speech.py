@@ -16,7 +16,7 @@ from lingting.api.feishu.parameters import BYTES_PER_SECOND, parse_file, parse_o
 from lingting.api.http import admission, body
 from lingting.api.http import exchange as exchanges
 from lingting.api.http.body import BodyLimits, ClientLeft
-from lingting.api.http.connection import while_connected
+from lingting.api.http.connection import TimeLimit, while_connected
 from lingting.api.http.context import service_of
 from lingting.api.http.exchange import Exchange
 from lingting.api.http.render import JSON
@@ -72,14 +72,16 @@ async def _file(request: Request, principal: Principal, exchange: Exchange) -> R
     service = service_of(request)
     settings = service.settings
     async with admission.admitted(request, principal, "file"):
+        admission.require_room(service)
         content = await body.read(
             request, BodyLimits(file_max_bytes(settings.file_max_seconds), settings.request_timeout_seconds)
         )
         samples = await _off_loop(content, lambda: pcm16_to_samples(parse_file(content, settings.file_max_seconds).pcm))
-        admission.require_ready(service)
         async with admission.charged(request, principal, samples.size / SAMPLE_RATE):
             transcript = await while_connected(
-                request, service.recognizer.recognize(samples, _options(settings, principal))
+                request,
+                service.recognizer.recognize(samples, _options(settings, principal)),
+                TimeLimit.of(settings.file_timeout_seconds),
             )
         exchange.audio_seconds = samples.size / SAMPLE_RATE
     return JSON({"code": 0, "msg": "success", "data": {"recognition_text": transcript.text}})
@@ -92,6 +94,8 @@ async def _packet(request: Request, principal: Principal, exchange: Exchange) ->
     packet = await _off_loop(content, partial(parse_packet, content, settings.stream_max_seconds))
     options = _options(settings, principal)
     if packet.action is Action.START:
+        if not service.streams.has(principal, packet.stream_id):
+            admission.require_room(service)
         options = parse_options(request.headers, options)
     with await service.access.limits.reserve_audio(
         principal,

@@ -20,9 +20,9 @@ from lingting.access.errors import (
 from lingting.api.http import exchange as exchanges
 from lingting.api.http.admission import MissingBearer
 from lingting.api.http.body import BodyEncoded, BodyError, BodyTooLarge
-from lingting.api.http.errors import ErrorTable, always, retry_header
+from lingting.api.http.errors import ErrorTable, Unforeseen, always, retry_header
 from lingting.api.http.render import error_answer
-from lingting.errors import AudioError, AudioTooLong, EmptyAudio, LingtingError, Overloaded
+from lingting.errors import AudioError, AudioTooLong, EmptyAudio, LingtingError, Overloaded, RecognitionTooSlow
 
 TYPES = {
     400: "Illegal Argument",
@@ -80,6 +80,8 @@ TABLE: ErrorTable[Row] = ErrorTable(
         EmptyAudio: always(Row(400)),
         AudioError: always(Row(415)),
         Overloaded: always(Row(503)),
+        Unforeseen: always(Row(500)),
+        RecognitionTooSlow: always(Row(500)),
     },
     other=Row(500, "the recognition failed; try again"),
 )

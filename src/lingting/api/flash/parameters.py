@@ -58,12 +58,16 @@ def parse(request: Request, *, convert_numbers: bool = False) -> FlashParameters
     )
 
 
-def _value(request: Request, name: str) -> str:
+def _header(request: Request, name: str) -> str:
     for header in (name, name.replace("_", "-")):
         value = request.headers.get(header)
         if value is not None and value.strip():
             return value.strip()
-    return request.query_params.get(name, "").strip()
+    return ""
+
+
+def _value(request: Request, name: str) -> str:
+    return _header(request, name) or request.query_params.get(name, "").strip()
 
 
 def _number(request: Request, name: str, default: int, bounds: tuple[int, int], unit: str) -> int:
@@ -87,7 +91,8 @@ def _boolean(request: Request, name: str, default: bool) -> bool:
 
 def _hot_words(request: Request) -> tuple[str, ...]:
     try:
-        return hot_words.of_header(_value(request, "hot_words"))
+        encoded = _header(request, "hot_words")
+        return hot_words.of_header(encoded) if encoded else hot_words.of_query(_value(request, "hot_words"))
     except hot_words.HotWordsError as error:
         raise FlashError(400, str(error), "hot_words") from None
 

@@ -14,9 +14,10 @@ from lingting.api.flash.parameters import FlashParameters, parse
 from lingting.api.http import admission, body
 from lingting.api.http import exchange as exchanges
 from lingting.api.http.body import BodyLimits, ClientLeft
-from lingting.api.http.connection import while_connected
+from lingting.api.http.connection import TimeLimit, while_connected
 from lingting.api.http.context import context_of, service_of
 from lingting.api.http.exchange import Exchange
+from lingting.api.http.models import unserved
 from lingting.api.http.render import JSON
 from lingting.domain import SAMPLE_RATE, RecognitionOptions, Transcript
 from lingting.errors import LingtingError
@@ -46,15 +47,16 @@ async def _recognized(request: Request, principal: Principal, exchange: Exchange
     parameters = parse(request, convert_numbers=settings.convert_numbers)
     model = parameters.model or settings.model
     if model != settings.model:
-        raise FlashError(404, f"the model {model[:60]!r} is not installed; leave model out for the default", "model")
+        raise FlashError(404, f"{await unserved(model, settings)}; leave model out for the default", "model")
     exchange.model = model
     principal.may_use(model)
-    admission.require_ready(service)
+    admission.require_room(service)
     limits = BodyLimits(settings.flash_max_bytes, settings.request_timeout_seconds)
     async with context_of(request).spool.file(body.chunks(request, limits)) as (path, size):
         if size == 0:
             raise FlashError(400, "the body is empty; send the audio file as the body")
-        transcript = await while_connected(request, _transcript(request, principal, path, parameters))
+        limit = TimeLimit.of(settings.flash_timeout_seconds)
+        transcript = await while_connected(request, _transcript(request, principal, path, parameters), limit)
     exchange.audio_seconds = transcript.duration
     return JSON(_result(transcript, principal.owner))
 

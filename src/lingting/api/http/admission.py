@@ -12,12 +12,11 @@ from lingting.access.limits import Interface
 from lingting.access.principal import Principal
 from lingting.api.http import exchange as exchanges
 from lingting.api.http.context import Backend, service_of
-from lingting.api.http.exchange import Exchange
+from lingting.api.http.exchange import CLIENT_LEFT, Exchange
 from lingting.domain import Language
 from lingting.errors import LingtingError, Overloaded
 from lingting.settings import Settings
 
-CLIENT_LEFT = 499
 _LOADING_SECONDS = 5.0
 
 
@@ -84,16 +83,19 @@ async def charged(connection: HTTPConnection, principal: Principal, seconds: flo
             raise
 
 
-def require_ready(service: Backend) -> None:
-    """Pass while the service takes new work.
+def require_room(service: Backend) -> None:
+    """Pass while the service takes new work; to be asked before the body of a request is read.
 
     Raises:
-        Overloaded: the model is loading, or the server is stopping.
+        Overloaded: the model is loading, the server is stopping, or what came now would wait for too long.
     """
     if service.streams.draining:
         raise Overloaded("the server is stopping; try again shortly", _LOADING_SECONDS)
     if not service.ready:
         raise Overloaded("the model is loading; try again shortly", _LOADING_SECONDS)
+    wait, longest = service.predicted_wait, service.settings.max_wait_seconds
+    if wait > longest:
+        raise Overloaded(f"the predicted wait is {wait:.0f} s; try again later", wait - longest)
 
 
 def record(service: Backend, exchange: Exchange) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from lingting.access.errors import LimitExceeded, TooManyFailures
-from lingting.errors import Overloaded
+from lingting.errors import LingtingError, Overloaded
 
 RowT = TypeVar("RowT")
 
@@ -29,6 +29,13 @@ class ErrorTable(Generic[RowT]):
             if (make := self._rows.get(kind)) is not None:
                 return make(error)
         return self._other
+
+
+class Unforeseen(LingtingError):
+    """The request failed for a reason that nobody foresaw; callers are not told which."""
+
+    def __init__(self) -> None:
+        super().__init__("the server failed on this request; try again")
 
 
 def always(row: RowT) -> Callable[[object], RowT]:

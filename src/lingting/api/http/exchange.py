@@ -10,6 +10,9 @@ from starlette.types import Scope
 
 from lingting.access.principal import Principal
 
+CLIENT_LEFT = 499
+"""Status and code of a request whose client left before its answer."""
+
 _STATE = "lingting.exchange"
 
 

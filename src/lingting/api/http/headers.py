@@ -5,6 +5,7 @@ Some clients look reply headers up case-sensitively in title case, while ASGI fr
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import time
@@ -15,8 +16,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lingting.api.http import exchange as exchanges
-from lingting.api.http.exchange import Exchange
+from lingting.api.http.errors import Unforeseen
+from lingting.api.http.exchange import CLIENT_LEFT, Exchange
 from lingting.api.http.proxies import Proxies
+from lingting.errors import LingtingError, Overloaded
 
 SECURITY_HEADERS = (
     (b"X-Content-Type-Options", b"nosniff"),
@@ -25,7 +28,8 @@ SECURITY_HEADERS = (
     (b"Content-Security-Policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"Cache-Control", b"no-store"),
 )
-CLIENT_LEFT = 499
+
+_STOPPED = Overloaded("the server is stopping and this request was not finished; try again shortly", 5.0)
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +44,7 @@ class Gateway:
         app: what answers.
         observe: told about every finished request, with the seconds it took.
         proxies: whose word on a client's address counts.
-        failed: makes the answer to a request that failed for a reason nobody foresaw.
+        failed: makes the answer to a request that no endpoint has answered, in the words of its interface.
     """
 
     def __init__(
@@ -48,7 +52,7 @@ class Gateway:
         app: ASGIApp,
         observe: Callable[[Scope, Exchange, float], None],
         proxies: Proxies,
-        failed: Callable[[Scope], Response],
+        failed: Callable[[Scope, LingtingError], Response],
     ) -> None:
         self._app = app
         self._failed = failed
@@ -76,9 +80,17 @@ class Gateway:
             log.exception("unexpected error, log_id %s", exchange.log_id)
             if exchange.status:
                 raise
-            await self._failed(scope)(scope, receive, send_with_headers)
+            await self._failed(scope, Unforeseen())(scope, receive, send_with_headers)
+        except asyncio.CancelledError:
+            # the server stops and waits no longer; the answer of the HTTP server below would have no log id
+            if exchange.status:
+                raise
+            exchange.body_read = True
+            await self._failed(scope, _STOPPED)(scope, receive, send_with_headers)
         finally:
             exchange.status = exchange.status or CLIENT_LEFT
+            if exchange.status == CLIENT_LEFT:
+                exchange.code = CLIENT_LEFT
             self._observe(scope, exchange, time.perf_counter() - started)
 
 

@@ -20,10 +20,10 @@ from lingting.access.errors import (
 from lingting.api.http import exchange as exchanges
 from lingting.api.http.admission import MissingBearer
 from lingting.api.http.body import BodyEncoded, BodyError, BodyTooLarge
-from lingting.api.http.errors import ErrorTable, always, retry_header
+from lingting.api.http.errors import ErrorTable, Unforeseen, always, retry_header
 from lingting.api.http.render import error_answer
 from lingting.api.openai.form import FILE, FormError
-from lingting.errors import AudioError, AudioTooLong, EmptyAudio, LingtingError, Overloaded
+from lingting.errors import AudioError, AudioTooLong, EmptyAudio, LingtingError, Overloaded, RecognitionTooSlow
 
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
@@ -91,6 +91,8 @@ TABLE: ErrorTable[Row] = ErrorTable(
         EmptyAudio: always(Row(400, "empty_audio", FILE)),
         AudioError: always(Row(400, "invalid_audio", FILE)),
         Overloaded: always(Row(503, "server_overloaded")),
+        Unforeseen: always(Row(500, "server_error")),
+        RecognitionTooSlow: always(Row(500, "timeout")),
     },
     other=Row(500, "server_error", message="the recognition failed; try again"),
 )

@@ -11,7 +11,7 @@ import msgspec
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from lingting.api.http.exchange import Exchange
+from lingting.api.http.exchange import CLIENT_LEFT, Exchange
 from lingting.api.openai.render import usage
 from lingting.domain import Seconds, Sentence
 from lingting.errors import LingtingError
@@ -68,6 +68,7 @@ class TextEvents(StreamingResponse):
         failed: Callable[[Exception], dict[str, Any]],
     ) -> AsyncIterator[bytes]:
         text = ""
+        exchange.code = CLIENT_LEFT  # unless the last event goes out
         try:
             async for sentence in sentences:
                 before = text[-_GLUED:]
@@ -83,6 +84,7 @@ class TextEvents(StreamingResponse):
             return
         exchange.audio_seconds = duration
         yield _event({"type": "transcript.text.done", "text": text, "usage": usage(duration)})
+        exchange.code = 0
         yield b"data: [DONE]\n\n"
 
 

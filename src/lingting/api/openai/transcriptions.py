@@ -14,9 +14,10 @@ from lingting.access.principal import TRANSCRIPTIONS, Principal
 from lingting.api.http import admission
 from lingting.api.http import exchange as exchanges
 from lingting.api.http.body import BodyLimits, ClientLeft
-from lingting.api.http.connection import while_connected
+from lingting.api.http.connection import TimeLimit, while_connected
 from lingting.api.http.context import context_of, service_of
 from lingting.api.http.exchange import Exchange
+from lingting.api.http.models import unserved
 from lingting.api.http.render import JSON
 from lingting.api.openai import form as openai_form
 from lingting.api.openai import render as openai_render
@@ -71,7 +72,7 @@ async def model(request: Request) -> Response:
     settings = service_of(request).settings
     try:
         principal = await _caller(request)
-        principal.may_use(_installed(request.path_params["model"], settings))
+        principal.may_use(await _named(request.path_params["model"], settings))
     except LingtingError as error:
         return answer(request.scope, error)
     return JSON(await _described(settings))
@@ -86,21 +87,22 @@ async def _caller(request: Request) -> Principal:
 async def _answered(request: Request, principal: Principal, exchange: Exchange) -> Response:
     service = service_of(request)
     settings = service.settings
-    admission.require_ready(service)
+    admission.require_room(service)
     limits = BodyLimits(settings.flash_max_bytes, settings.request_timeout_seconds)
     async with openai_form.received(request, limits, context_of(request).spool) as form:
         parameters = parse(form.fields, form.filename)
-        exchange.model = _installed(parameters.model, settings)
+        exchange.model = await _named(parameters.model, settings)
         principal.may_use(exchange.model)
-        samples = await while_connected(request, _samples(request, form.file, parameters.format))
+        limit = TimeLimit.of(settings.flash_timeout_seconds)
+        samples = await while_connected(request, _samples(request, form.file, parameters.format), limit)
     options = RecognitionOptions(
         language=parameters.language or admission.language(settings),
         hot_words=merged(parameters.hot_words, principal.hot_words),
     )
     async with admission.charged(request, principal, samples.size / SAMPLE_RATE):
         if parameters.stream:
-            return await _streamed(request, samples, options, exchange)
-        transcript = await while_connected(request, service.recognizer.recognize(samples, options))
+            return await _streamed(request, samples, options, exchange, limit)
+        transcript = await while_connected(request, service.recognizer.recognize(samples, options), limit)
     exchange.audio_seconds = transcript.duration
     content = openai_render.content(transcript, parameters.response_format, parameters.granularities)
     return PlainTextResponse(content) if isinstance(content, str) else JSON(content)
@@ -113,16 +115,18 @@ async def _samples(request: Request, path: Path, form: str) -> Samples:
     )
 
 
-async def _streamed(request: Request, samples: Samples, options: RecognitionOptions, exchange: Exchange) -> TextEvents:
+async def _streamed(
+    request: Request, samples: Samples, options: RecognitionOptions, exchange: Exchange, limit: TimeLimit
+) -> TextEvents:
     """Events from the first sentence on, so that what fails before it still gets a status of its own."""
     sentences = service_of(request).recognizer.sentences(samples, options)
-    first = await while_connected(request, _next(sentences))
+    first = await while_connected(request, _next(sentences), limit)
 
     async def rest() -> AsyncIterator[Sentence]:
-        if first is not None:
-            yield first
-            async for sentence in sentences:
-                yield sentence
+        sentence = first
+        while sentence is not None:
+            yield sentence
+            sentence = await limit.within(_next(sentences))
 
     def failed(error: Exception) -> dict[str, object]:
         exchange.code = 500
@@ -135,11 +139,11 @@ async def _next(sentences: AsyncIterator[Sentence]) -> Sentence | None:
     return await anext(sentences, None)
 
 
-def _installed(name: str, settings: Settings) -> str:
+async def _named(name: str, settings: Settings) -> str:
     if name in ("", settings.model) or is_their_name(name):
         return settings.model
     raise ParameterError(
-        f"the model {name[:60]!r} does not exist here; use {settings.model!r} or 'whisper-1'",
+        f"{await unserved(name, settings)}; use {settings.model!r} or 'whisper-1'",
         "model",
         status=404,
         code="model_not_found",
