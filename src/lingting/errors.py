@@ -15,6 +15,14 @@ class ModelError(LingtingError):
     """A model is missing, damaged or cannot be installed; the message names the command that mends it."""
 
 
+class DownloadFailed(ModelError):
+    """A file could not be fetched: no address answered, or none sent it whole; trying again may help."""
+
+
+class UpstreamChanged(ModelError):
+    """What was fetched is not what the catalogue names: its size or digest differs, and nothing was installed."""
+
+
 class AudioError(LingtingError):
     """The audio cannot be used; the message says why."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -76,6 +77,20 @@ class Settings(BaseSettings):
     max_utterance_seconds: float = Field(
         20.0, ge=5, le=28, description="Longest live utterance; one that goes on is cut in its quietest place."
     )
+
+    # -- downloads of models ------------------------------------------------------------------------------------------
+    download_url: str | None = Field(
+        None,
+        description="Web folder of your own that is tried first for models: <url>/<model>/<file>; http is allowed.",
+    )
+    download_prefer: str = Field(
+        "", description="Hosts to download models from before others, separated by commas, such as modelscope.cn."
+    )
+    download_proxy: str | None = Field(
+        None, description="Proxy for downloads of models; that of the environment (HTTPS_PROXY) when unset."
+    )
+    hugging_face_url: str = Field("https://huggingface.co", description="What stands in for Hugging Face.")
+    modelscope_url: str = Field("https://www.modelscope.cn", description="What stands in for ModelScope.")
 
     # -- limits -------------------------------------------------------------------------------------------------------
     file_max_seconds: PositiveSeconds = Field(60.0, description="Longest audio of file_recognize, in seconds.")
@@ -151,6 +166,13 @@ class Settings(BaseSettings):
             raise ValueError(f"{error}; write addresses and networks such as 127.0.0.1,10.0.0.0/8") from None
         return ",".join(map(str, networks))
 
+    @field_validator("download_url", "download_proxy", "hugging_face_url", "modelscope_url")
+    @classmethod
+    def _web_address(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^/\s]+(/\S*)?", value):
+            raise ValueError("write an address such as https://mirror.example.com/models")
+        return value
+
     @model_validator(mode="after")
     def _tls_needs_both(self) -> Settings:
         if (self.tls_certificate is None) != (self.tls_key is None):
@@ -206,12 +228,17 @@ def sources() -> dict[str, str]:
     }
 
 
+def settings_path(data_dir: Path | None = None) -> Path:
+    """The TOML file of the settings, which need not exist; `data_dir` stands below the environment."""
+    if path := os.environ.get("LINGTING_CONFIG"):
+        return Path(path)
+    return Path(os.environ.get("LINGTING_DATA_DIR") or data_dir or default_data_dir()) / "lingting.toml"
+
+
 def _read_file(overrides: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
-    path = os.environ.get("LINGTING_CONFIG")
-    data_dir = Path(os.environ.get("LINGTING_DATA_DIR") or overrides.get("data_dir") or default_data_dir())
-    file = Path(path) if path else data_dir / "lingting.toml"
+    file = settings_path(overrides.get("data_dir"))
     values: dict[str, Any] = {}
-    if path or file.is_file():
+    if os.environ.get("LINGTING_CONFIG") or file.is_file():
         try:
             values = tomllib.loads(file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -83,12 +83,12 @@ class Stub:
         self.settings = settings
 
     async def start(self) -> None:
-        raise ModelError("the model is missing; run `lingting models install whisper-base`")
+        raise ModelError("the model is missing; run `lingting models pull whisper-base`")
 
 
 def test_a_failed_start_is_one_line_and_status_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert servers.run(Stub(Settings(data_dir=tmp_path, port=0))) == 1  # type: ignore[arg-type]
-    assert capsys.readouterr().err == "lingting: the model is missing; run `lingting models install whisper-base`\n"
+    assert capsys.readouterr().err == "lingting: the model is missing; run `lingting models pull whisper-base`\n"
 
 
 def test_listening_beyond_loopback_without_tls_is_warned_about(

@@ -84,7 +84,7 @@ def test_settings_hide_the_passwords_of_addresses(tmp_path: Path) -> None:
 
 
 def test_a_model_is_installed_verified_listed_and_removed(tmp_path: Path) -> None:
-    for command, done in (("install", "installed"), ("verify", "verified")):
+    for command, done in (("pull", "installed"), ("verify", "verified")):
         shown = lingting("models", command, "whisper-base", "--json", data_dir=tmp_path)
         assert shown.returncode == 0, shown.stderr
         assert json.loads(shown.stdout)["done"] == done
@@ -93,15 +93,15 @@ def test_a_model_is_installed_verified_listed_and_removed(tmp_path: Path) -> Non
     assert rows["whisper-base"]["embedded"]
     assert not rows["whisper-small"]["installed"]
     assert "whisper-base" in lingting("models", "list", data_dir=tmp_path).stdout
-    assert lingting("models", "remove", "whisper-base", data_dir=tmp_path).returncode == 0
-    assert [entry.name for entry in (tmp_path / "models").iterdir()] == [".lock"]
+    assert lingting("models", "remove", "whisper-base", "--yes", data_dir=tmp_path).returncode == 0
+    assert [entry.name for entry in (tmp_path / "models").iterdir()] == [".store"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["install", "whisper-huge"], "unknown model 'whisper-huge'"),
-        (["verify", "whisper-base"], "install it with: lingting models install whisper-base"),
+        (["pull", "whisper-huge"], "unknown model 'whisper-huge'"),
+        (["verify", "whisper-base"], "install it with: lingting models pull whisper-base"),
         (["remove", "whisper-base"], "the model whisper-base is not installed"),
         (["verify", "../x"], "cannot be the name of a model"),
     ],
@@ -117,7 +117,7 @@ def test_a_model_that_is_not_there_is_one_line_and_exit_code_1(
 
 def test_a_data_folder_that_cannot_be_written_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    shown = lingting("models", "install", "whisper-base", data_dir=tmp_path / "file")
+    shown = lingting("models", "pull", "whisper-base", data_dir=tmp_path / "file")
     assert shown.returncode == 1
     assert "nothing was installed (LINGTING_DATA_DIR names another folder)" in shown.stderr
     assert shown.stderr.count("\n") == 1

@@ -42,7 +42,7 @@ def test_without_a_model_it_says_which_command_installs_it(tmp_path: Path) -> No
     lines = shown.stdout.splitlines()
     assert all(len(line) <= 80 for line in lines)
     assert "✗ model       the model whisper-base is not installed" in [line.rstrip() for line in lines]
-    assert "→ install it with: lingting models install whisper-base" in shown.stdout
+    assert "→ install it with: lingting models pull whisper-base" in shown.stdout
     assert lines[-1].startswith("2 things are wrong")
 
 

@@ -152,7 +152,7 @@ def test_options_say_where_to_listen_and_where_the_data_lies(
 
 
 def test_a_model_that_is_not_installed_names_the_command(tmp_path: Path) -> None:
-    assert "lingting models install whisper-small" in refused(tmp_path, LINGTING_MODEL="whisper-small")
+    assert "lingting models pull whisper-small" in refused(tmp_path, LINGTING_MODEL="whisper-small")
 
 
 def test_a_damaged_model_names_the_command(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_damaged_model_names_the_command(tmp_path: Path) -> None:
     (folder / "model.bin").write_bytes(b"half")
     message = refused(tmp_path)
     assert "model.bin is missing or has the wrong size" in message
-    assert "lingting models install whisper-base" in message
+    assert "lingting models pull whisper-base" in message
 
 
 def test_a_model_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:

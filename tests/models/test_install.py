@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 import signal
@@ -14,32 +13,13 @@ import threading
 from collections import namedtuple
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from lingting.errors import ModelError
-from lingting.models import Catalogue, Model, ModelFile, Store, catalogue, install
-
-WEIGHTS = bytes(range(256)) * 4000
-CONFIG = b"{}"
-
-
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def model(**weights: object) -> Model:
-    """A small model of two packages, whose weights are described as told."""
-    described = {"bytes": len(WEIGHTS), "sha256": sha256(WEIGHTS), **weights}
-    if "url" not in described:
-        described.setdefault("parts", ("small_part1:data/model.bin.part1", "small_part2:data/model.bin.part2"))
-    files = (
-        ModelFile(path="model.bin", **described),
-        ModelFile(path="config.json", bytes=2, sha256=sha256(CONFIG), parts=("small_part1:data/config.json",)),
-    )
-    return Model(name="small", engine="ctranslate2", languages=("zh",), licence="MIT", description="", files=files)
+from lingting.models import Store, Watch, catalogue, install
+from tests.models.small import CONFIG, WEIGHTS, Told, nothing_is_there, packaged, store
 
 
 @pytest.fixture(autouse=True)
@@ -56,28 +36,20 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def store(tmp_path: Path, what: Model | None = None) -> Store:
-    return Store(tmp_path / "models", Catalogue({"small": what or model()}))
-
-
-def nothing_is_there(of: Store) -> bool:
-    """Neither the model nor a half-written folder."""
-    return not of.root.exists() or {entry.name for entry in of.root.iterdir()} <= {".lock"}
-
-
 def test_the_parts_are_joined_and_verified(tmp_path: Path) -> None:
     target = store(tmp_path)
     folder = install(target, "small")
     assert folder == tmp_path / "models" / "small" == target.path("small") == target.verify("small")
     assert (folder / "model.bin").read_bytes() == WEIGHTS
     assert target.installed() == ["small"]
-    assert {entry.name for entry in target.root.iterdir()} == {".lock", "small"}
+    assert {entry.name for entry in target.root.iterdir()} == {".store", "small"}
 
 
 def test_progress_counts_every_byte_once(tmp_path: Path) -> None:
-    counted: list[int] = []
-    install(store(tmp_path), "small", counted.append)
-    assert sum(counted) == model().bytes
+    told = Told()
+    install(store(tmp_path), "small", told)
+    assert told.begun == [("installing small", packaged().bytes, 0)]
+    assert told.advanced == packaged().bytes
 
 
 def test_a_model_that_is_whole_is_left_alone(tmp_path: Path) -> None:
@@ -90,11 +62,11 @@ def test_a_model_that_is_whole_is_left_alone(tmp_path: Path) -> None:
 def test_a_damaged_model_is_named_and_mended(tmp_path: Path) -> None:
     target = store(tmp_path)
     (install(target, "small") / "model.bin").write_bytes(WEIGHTS[:-1] + b"?")
-    with pytest.raises(ModelError, match=r"digest of model\.bin is wrong.*lingting models install small"):
+    with pytest.raises(ModelError, match=r"digest of model\.bin is wrong.*lingting models pull small"):
         target.verify("small")
     install(target, "small")
     target.verify("small")
-    assert {entry.name for entry in target.root.iterdir()} == {".lock", "small"}
+    assert {entry.name for entry in target.root.iterdir()} == {".store", "small"}
 
 
 def test_a_truncated_model_is_noticed_without_reading_it(tmp_path: Path) -> None:
@@ -137,18 +109,19 @@ def test_too_little_disk_space_is_noticed_before_writing(tmp_path: Path, monkeyp
 
 
 def test_a_disk_that_fills_up_leaves_nothing_behind(tmp_path: Path) -> None:
-    def full(count: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    class Full(Watch):
+        def advance(self, count: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     target = store(tmp_path)
     with pytest.raises(ModelError, match="No space left on device; nothing was installed"):
-        install(target, "small", full)
+        install(target, "small", Full())
     assert nothing_is_there(target)
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("a file stands where the folder should be")
-    with pytest.raises(ModelError, match=f"cannot install small in {tmp_path / 'models'}: File exists"):
+    with pytest.raises(ModelError, match=f"cannot install small in {tmp_path / 'models'}: Not a directory"):
         install(store(tmp_path), "small")
 
 
@@ -174,12 +147,13 @@ def test_a_read_only_folder_is_named() -> None:
 
 
 def test_an_interruption_leaves_nothing_behind(tmp_path: Path) -> None:
-    def interrupt(count: int) -> None:
-        raise KeyboardInterrupt
+    class Interrupting(Watch):
+        def advance(self, count: int) -> None:
+            raise KeyboardInterrupt
 
     target = store(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        install(target, "small", interrupt)
+        install(target, "small", Interrupting())
     assert nothing_is_there(target)
 
 
@@ -188,17 +162,19 @@ def test_what_a_killed_process_left_is_cleared_and_does_not_block(tmp_path: Path
     script = (
         "import os, signal, sys; sys.path[:0] = sys.argv[1:3]\n"
         "from pathlib import Path\n"
-        "from tests.models.test_install import store\n"
-        "from lingting.models import install\n"
-        "install(store(Path(sys.argv[3])), 'small', lambda _: os.kill(os.getpid(), signal.SIGKILL))\n"
+        "from tests.models.small import store\n"
+        "from lingting.models import Watch, install\n"
+        "class Deadly(Watch):\n"
+        "    def advance(self, count): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "install(store(Path(sys.argv[3])), 'small', Deadly())\n"
     )
     root = Path(__file__).resolve().parents[2]
     killed = subprocess.run([sys.executable, "-c", script, str(root), str(packages), str(tmp_path)], check=False)
     assert killed.returncode == -signal.SIGKILL
     assert not target.installed()
-    assert any(entry.name.startswith(".installing-") for entry in target.root.iterdir())
+    assert (target.work / "new" / "small").exists()
     install(target, "small")
-    assert {entry.name for entry in target.root.iterdir()} == {".lock", "small"}
+    assert {entry.name for entry in target.root.iterdir()} == {".store", "small"}
 
 
 def test_of_two_at_once_one_waits_and_both_succeed(tmp_path: Path) -> None:
@@ -206,19 +182,21 @@ def test_of_two_at_once_one_waits_and_both_succeed(tmp_path: Path) -> None:
     halfway, go_on, waiting = threading.Event(), threading.Event(), threading.Event()
     folders: list[Path] = []
 
-    def first() -> None:
-        def pause(count: int) -> None:
+    class Pausing(Watch):
+        def advance(self, count: int) -> None:
             halfway.set()
             go_on.wait(30)
 
-        folders.append(install(target, "small", pause))
-
-    def second() -> None:
-        def told_to_wait() -> None:
+    class Waiting(Watch):
+        def wait(self) -> None:
             waiting.set()
             go_on.set()
 
-        folders.append(install(target, "small", on_wait=told_to_wait))
+    def first() -> None:
+        folders.append(install(target, "small", Pausing()))
+
+    def second() -> None:
+        folders.append(install(target, "small", Waiting()))
 
     threads = [threading.Thread(target=first), threading.Thread(target=second)]
     threads[0].start()
@@ -228,68 +206,6 @@ def test_of_two_at_once_one_waits_and_both_succeed(tmp_path: Path) -> None:
     for thread in threads:
         thread.join(30)
     assert folders == [target.path("small")] * 2
-
-
-class Upstream(BaseHTTPRequestHandler):
-    """Serves the weights under /good, others under /changed and /longer, and breaks off under /cut."""
-
-    def do_GET(self) -> None:
-        content = {"/good": WEIGHTS, "/cut": WEIGHTS, "/changed": WEIGHTS[::-1], "/longer": WEIGHTS * 2}.get(self.path)
-        if content is None:
-            self.send_error(404)
-            return
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content[:1000] if self.path == "/cut" else content)
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Upstream) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-def test_a_download_is_verified_and_installed(tmp_path: Path, upstream: str) -> None:
-    target = store(tmp_path, model(url=f"{upstream}/good"))
-    assert (install(target, "small") / "model.bin").read_bytes() == WEIGHTS
-
-
-@pytest.mark.parametrize(
-    ("path", "message"),
-    [
-        ("changed", "the file upstream has changed: .*/changed is not the model.bin"),
-        ("longer", "the file upstream has changed"),
-        ("cut", "cannot download .*/cut: .*; nothing was installed"),
-        ("absent", "cannot download .*/absent: .*Not Found.*; nothing was installed"),
-    ],
-)
-def test_a_download_that_is_not_the_file_installs_nothing(
-    tmp_path: Path, upstream: str, path: str, message: str
-) -> None:
-    target = store(tmp_path, model(url=f"{upstream}/{path}"))
-    with pytest.raises(ModelError, match=message):
-        install(target, "small")
-    assert nothing_is_there(target)
-
-
-def test_an_address_where_nobody_answers_installs_nothing(tmp_path: Path) -> None:
-    target = store(tmp_path, model(url="http://127.0.0.1:9/model.bin"))
-    with pytest.raises(ModelError, match=r"cannot download .*Connection refused"):
-        install(target, "small")
-    assert nothing_is_there(target)
-
-
-def test_only_web_addresses_are_read(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"not http\(s\): file:///etc/passwd"):
-        install(store(tmp_path, model(url="file:///etc/passwd")), "small")
 
 
 def test_the_embedded_model_is_byte_for_byte_the_published_one(model_dir: Path) -> None:

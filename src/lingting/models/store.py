@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from lingting.errors import ModelError
-from lingting.models.catalogue import Catalogue, Model, catalogue
+from lingting.models import own, record
+from lingting.models.catalogue import Catalogue, Model, ModelFile, catalogue
+from lingting.models.watch import SILENT, Watch
+
+WORK = ".store"
+"""Folder beside the models for locks, downloads that are not complete, and what is remembered about models."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _CHUNK = 1 << 20
-
-Progress = Callable[[int], None]
-"""Is told how many more bytes are done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,11 @@ class Store:
     def at(cls, root: Path) -> Store:
         """The store in that folder with the packaged catalogue."""
         return cls(root, catalogue())
+
+    @property
+    def work(self) -> Path:
+        """The folder for locks and unfinished downloads; it need not exist."""
+        return self.root / WORK
 
     def folder(self, name: str) -> Path:
         """Where the model of that name lies or would lie.
@@ -66,23 +76,43 @@ class Store:
                     f"there is no model {name!r} in {self.root}; "
                     "`lingting models list` shows those that can be installed"
                 )
-            raise ModelError(f"the model {name} is not installed; install it with: lingting models install {name}")
-        for file in model.files if model else ():
+            raise ModelError(f"the model {name} is not installed; install it with: lingting models pull {name}")
+        if model is None:
+            return folder
+        for file in self._files(folder, model):
             actual = folder / file.path
             if not actual.is_file() or actual.stat().st_size != file.bytes:
                 raise damaged(name, folder, f"{file.path} is missing or has the wrong size")
+        for path in model.roles.values():
+            if not (folder / path).exists():
+                raise damaged(name, folder, f"{path} is missing")
         return folder
 
-    def verify(self, name: str, progress: Progress = lambda _: None) -> Path:
-        """Read every file of an installed model and compare its digest with the catalogue's.
+    def describe(self, name: str) -> Model:
+        """What there is to know of a model: from the catalogue, or of a folder of the operator's own, from its files.
 
         Raises:
-            ModelError: the model is absent, damaged, unreadable or not in the catalogue.
+            ModelError: there is no such model, or its files do not say what it is.
+        """
+        return self.catalogue.models.get(name) or own.describe(self.path(name))
+
+    def verify(self, name: str, watch: Watch = SILENT) -> Path:
+        """Read every file of an installed model and compare its digest with the catalogue's, or with what was unpacked.
+
+        Raises:
+            ModelError: the model is absent, damaged, unreadable, or nothing is known that it could be compared with.
         """
         folder = self.path(name)
-        for file in self.catalogue.find(name).files:
+        files = self._files(folder, self.catalogue.find(name))
+        if not files:
+            raise ModelError(
+                f"nothing is known of the digests of {name} in {folder}, which was not unpacked by this command; "
+                f"install it anew with: lingting models remove {name} && lingting models pull {name}"
+            )
+        watch.begin(f"verifying {name}", sum(file.bytes for file in files))
+        for file in files:
             try:
-                actual = digest(folder / file.path, progress)
+                actual = digest(folder / file.path, watch)
             except OSError as error:
                 raise ModelError(f"cannot read {error.filename}: {error.strerror}") from error
             if actual != file.sha256:
@@ -93,35 +123,87 @@ class Store:
         """Delete an installed model.
 
         Raises:
-            ModelError: it is not there or cannot be deleted.
+            ModelError: it is not there, a running server uses it, or it cannot be deleted.
         """
         folder = self.folder(name)
         if not folder.is_dir():
             raise ModelError(f"the model {name} is not installed in {self.root}")
         try:
-            shutil.rmtree(folder)
+            descriptor = _lock(folder, fcntl.LOCK_EX)
+        except BlockingIOError as error:
+            raise ModelError(
+                f"the model {name} is in use by a running server; stop the server first, or let it use another one"
+            ) from error
+        try:
+            if folder.is_symlink():
+                folder.unlink()
+            else:
+                shutil.rmtree(folder)
         except OSError as error:
             raise ModelError(f"cannot delete {error.filename}: {error.strerror}") from error
+        finally:
+            os.close(descriptor)
         return folder
 
+    @contextmanager
+    def hold(self, name: str) -> Iterator[Path]:
+        """The folder of an installed model, which cannot be removed inside the block, by no process.
+
+        The system gives the hold up when the process ends, however it ends. Any number may hold a model.
+
+        Raises:
+            ModelError: the model is absent or damaged, or is just being removed.
+        """
+        folder = self.path(name)
+        try:
+            descriptor = _lock(folder, fcntl.LOCK_SH)
+        except BlockingIOError as error:
+            raise ModelError(f"the model {name} is just being removed; start again when that is done") from error
+        try:
+            yield folder
+        finally:
+            os.close(descriptor)
+
     def size(self, name: str) -> int:
-        """Bytes that the model of that name takes, or would take."""
-        model: Model | None = self.catalogue.models.get(name)
-        if model:
-            return model.bytes
-        return sum(path.stat().st_size for path in self.folder(name).rglob("*") if path.is_file())
+        """Bytes on disk of the model of that name; where it is not installed, bytes to fetch."""
+        folder = self.folder(name)
+        if not folder.is_dir():
+            return self.catalogue.find(name).bytes
+        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+    def _files(self, folder: Path, model: Model) -> tuple[ModelFile, ...]:
+        """What its files must be: as they were unpacked, else as the catalogue says."""
+        written = record.read(folder) if model.archive else None
+        return written.files if written else model.files
 
 
 def damaged(name: str, folder: Path, what: str) -> ModelError:
     """The error of an installed model that is not whole."""
-    return ModelError(f"the model {name} in {folder} is damaged ({what}); mend it with: lingting models install {name}")
+    return ModelError(f"the model {name} in {folder} is damaged ({what}); mend it with: lingting models pull {name}")
 
 
-def digest(path: Path, progress: Progress = lambda _: None) -> str:
+def digest(path: Path, watch: Watch = SILENT) -> str:
     """SHA-256 of a file, in hexadecimal."""
     result = hashlib.sha256()
     with path.open("rb") as source:
         while chunk := source.read(_CHUNK):
             result.update(chunk)
-            progress(len(chunk))
+            watch.advance(len(chunk))
     return result.hexdigest()
+
+
+def _lock(folder: Path, how: int) -> int:
+    """Lock a folder without waiting, until the descriptor is closed; file systems that cannot lock let everyone in.
+
+    Raises:
+        BlockingIOError: another process has it.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    except OSError:
+        pass
+    return descriptor
