@@ -70,7 +70,6 @@ class Recognition:
         )
         endpoint = EndpointConfig(
             silence=settings.endpoint_silence_ms / 1000,
-            long_silence=min(EndpointConfig().long_silence, settings.endpoint_silence_ms / 1000),
             longest=settings.max_utterance_seconds,
         )
         self.recognizer = Recognizer(

@@ -72,7 +72,10 @@ class Settings(BaseSettings):
     )
     language_model: Path | None = Field(None, description="KenLM file for the second pass; found by itself when unset.")
     endpoint_silence_ms: int = Field(
-        600, ge=200, le=5000, description="Silence after which a live utterance is made final, in milliseconds."
+        600,
+        ge=200,
+        le=5000,
+        description="Silence after which a live utterance is final, in milliseconds; 7/12 of it after 8 s of speech.",
     )
     max_utterance_seconds: float = Field(
         20.0, ge=5, le=28, description="Longest live utterance; one that goes on is cut in its quietest place."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lingting.audio.gate import GateConfig, LiveGate, Span, speech_spans
+from lingting.audio.gate import GateConfig, LiveGate, Span, speech_spans, voiced
 from lingting.audio.voice import FRAME, VoiceDetector, VoiceState
 from tests.audio.sounds import at_level, buzz, noise, recordings
 
@@ -102,3 +102,17 @@ def test_a_live_gate_forgets_what_it_is_told_to_and_keeps_its_place():
     assert gate.first_sample + len(gate.probabilities) * FRAME == gate.judged
     assert gate.silence == pytest.approx(60.0)
     assert not gate.in_speech
+
+
+def test_what_is_voiced_has_no_padding_and_stops_at_the_ends():
+    heard = np.array([0, 0, 0.9, 0.9, 0, 0, 0, 0, 0.4, 0.8, 0.1, 0.1, 0.9, 0], np.float32)
+    assert voiced(heard, 0, 0, 14 * FRAME) == (Span(2 * FRAME, 4 * FRAME), Span(8 * FRAME, 13 * FRAME))
+    assert voiced(heard, 10 * FRAME, 12 * FRAME + 100, 20 * FRAME) == (
+        Span(12 * FRAME + 100, 14 * FRAME),
+        Span(18 * FRAME, 20 * FRAME),
+    )
+
+
+def test_a_sound_that_is_hardly_voice_is_silence():
+    assert voiced(np.array([0, 0.4, 0.45, 0.4, 0], np.float32), 0, 0, 5 * FRAME) == ()
+    assert voiced(np.zeros(0, np.float32), 0, 0, 0) == ()

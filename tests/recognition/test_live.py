@@ -15,6 +15,7 @@ from lingting.recognition.batcher import Batcher
 from lingting.recognition.endpoint import Ended, EndpointConfig, Endpointer, Started
 from lingting.recognition.engine import Decoded, DecodeRequest
 from lingting.recognition.live import LiveConfig, LiveSession
+from lingting.recognition.oneshot import Recognizer
 from lingting.recognition.utterance import Writing
 from lingting.text import normalise
 from tests.recognition.conftest import Use
@@ -77,6 +78,47 @@ def test_speech_without_a_pause_is_cut_when_it_is_too_long_and_nothing_is_lost()
     cuts = [(one.end, other.start) for one, other in pairwise(found) if one.cut]
     assert cuts
     assert all(end == start for end, start in cuts)
+
+
+@pytest.mark.parametrize(("silence_setting", "ends_at"), [(0.6, 0.35), (1.2, 0.7), (float("inf"), float("inf"))])
+def test_an_utterance_of_more_than_eight_seconds_ends_at_seven_twelfths_of_the_silence(
+    silence_setting: float, ends_at: float
+) -> None:
+    config = EndpointConfig(silence=silence_setting)
+    assert config.enough(8.0) == silence_setting
+    assert config.enough(8.1) == pytest.approx(ends_at)
+
+
+def test_a_longer_silence_is_waited_for_in_a_long_utterance_too() -> None:
+    said = speech()[5600:-11200]
+    audio = np.concatenate([said, silence(0.2), said, silence(0.2), said, silence(0.5), said, silence(2)])
+    assert len(ends(audio, EndpointConfig(silence=0.6))) == 2
+    assert len(ends(audio, EndpointConfig(silence=1.5))) == 1
+
+
+def test_where_somebody_is_heard_in_an_utterance_is_told_without_padding() -> None:
+    first, second = speech()[: int(1.4 * SAMPLE_RATE)], speech()[int(1.4 * SAMPLE_RATE) :]
+    (utterance,) = ends(np.concatenate([silence(1), first, silence(0.45), second, silence(1)]))
+    (one, other) = utterance.voiced
+    assert utterance.start + 0.2 * SAMPLE_RATE < one.start < one.end < 2.55 * SAMPLE_RATE
+    assert 2.75 * SAMPLE_RATE < other.start < other.end <= utterance.voice
+    assert 0.3 < (other.start - one.end) / SAMPLE_RATE < 0.5
+
+
+@pytest.mark.engine
+def test_a_pause_inside_an_utterance_makes_a_comma_live_as_in_a_recording(use: Use[tuple[str, str]]) -> None:
+    cut = int(1.4 * SAMPLE_RATE)
+    hiss = (np.random.default_rng(3).standard_normal(int(0.45 * SAMPLE_RATE)) * 1e-4).astype(np.float32)
+    samples = np.concatenate([speech()[:cut], hiss, speech()[cut:], silence(1)])
+
+    async def work(recognizer: Recognizer) -> tuple[str, str]:
+        session = recognizer.open_live()
+        for piece in packets(samples):
+            session.accept(piece)
+        return (await session.finish()).text, (await recognizer.recognize(samples)).text
+
+    for text in use(work):
+        assert text.startswith("甚至出现，交易")
 
 
 def test_audio_that_was_recognised_is_forgotten() -> None:

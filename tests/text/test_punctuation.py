@@ -141,6 +141,29 @@ def test_silence_that_an_aligner_hid_in_a_long_word_counts_as_pause() -> None:
     assert read(words) == "今天很好我们走走。"
 
 
+def test_a_pause_is_as_long_as_nobody_is_heard() -> None:
+    words = [RawWord(c, i * 0.3, i * 0.3 + 0.3) for i, c in enumerate("今天很好我们走走")]
+
+    def heard(pause: float) -> str:
+        return join(w.text for w in restore(words, "zh", speech=[(0.0, 1.0), (1.0 + pause, 2.4)]))
+
+    assert heard(0.3) == "今天很好我们走走。"
+    assert heard(0.4) == "今天很好，我们走走。"
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (spoken("那天很冷可是_我们去了", [0.5]), "那天很冷可是我们去了。"),
+        (spoken("那天很冷可是_我们去了", [1.0]), "那天很冷可是，我们去了。"),
+        (spoken("你叫他们_走过来吧", [0.5]), "你叫他们走过来吧。"),
+        (spoken("你叫他们_走过来吧", [1.0]), "你叫他们。走过来吧。"),
+    ],
+)
+def test_whoever_stops_behind_a_word_that_opens_a_clause_is_looking_for_words(words: list[RawWord], text: str) -> None:
+    assert read(words) == text
+
+
 def test_a_comma_never_splits_a_word() -> None:
     words = spoken("实行全口_径统计", [0.4])
 

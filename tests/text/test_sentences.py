@@ -37,12 +37,12 @@ def test_an_abbreviation_ends_no_sentence() -> None:
     assert [s.text for s in split(spoken, "en", 3.0)] == ["Mr. Smith left."]
 
 
-def test_times_are_clipped_to_speech() -> None:
+def test_times_are_clipped_to_speech_with_a_margin_for_what_voice_activity_misses() -> None:
     spoken = words(("你", 0.0, 0.6), ("好", 0.6, 2.5), ("吗", 5.0, 5.2))
 
-    sentences = split(spoken, "zh", 9.0, speech=[(0.3, 1.4), (2.0, 2.2)])
+    sentences = split(spoken, "zh", 9.0, speech=[(0.5, 1.5), (2.25, 2.5)])
 
-    assert [(w.start, w.end) for w in sentences[0].words] == [(0.3, 0.6), (0.6, 1.4), (5.0, 5.2)]
+    assert [(w.start, w.end) for w in sentences[0].words] == [(0.25, 0.6), (0.6, 1.75), (5.0, 5.2)]
 
 
 def test_no_words_make_no_sentence() -> None:

@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from lingting.audio.voice import FRAME, Probabilities, VoiceDetector, VoiceState
 from lingting.domain import SAMPLE_RATE, Samples, Seconds
 
+_LEAST_SILENCE = 3
+"""Frames."""
+
 
 @dataclass(frozen=True, slots=True)
 class GateConfig:
@@ -81,6 +84,33 @@ def speech_spans(samples: Samples, probabilities: Probabilities, config: GateCon
 def audible(samples: Samples, probabilities: Probabilities, config: GateConfig) -> Probabilities:
     """The probabilities with frames below the energy floor set to zero."""
     return np.where(frame_levels(samples, len(probabilities)) >= config.floor_dbfs, probabilities, np.float32(0))
+
+
+def voiced(
+    probabilities: Probabilities, begin: int, start: int, end: int, config: GateConfig | None = None
+) -> tuple[Span, ...]:
+    """Where somebody is heard in samples [start, end), without padding: what lies between is silence.
+
+    Frames at or above `off` in a row, at least one of them at or above `on`; a silence of less than three frames, which
+    a stop consonant makes as well, is none.
+
+    Args:
+        probabilities: of the frames from sample `begin` on, zero below the energy floor, as `audible` gives them.
+    """
+    config = config or GateConfig()
+    first = max(0, (start - begin) // FRAME)
+    frames = probabilities[first : max(first, math.ceil((end - begin) / FRAME))]
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], frames >= config.off, [False])).astype(np.int8)))
+    spans: list[Span] = []
+    for low, high in edges.reshape(-1, 2).tolist():
+        if not (frames[low:high] >= config.on).any():
+            continue
+        here = Span(max(start, begin + (first + low) * FRAME), min(end, begin + (first + high) * FRAME))
+        if spans and here.start - spans[-1].end < _LEAST_SILENCE * FRAME:
+            spans[-1] = Span(spans[-1].start, here.end)
+        elif here.start < here.end:
+            spans.append(here)
+    return tuple(spans)
 
 
 def frame_levels(samples: Samples, frames: int) -> NDArray[np.float32]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from lingting.audio.gate import GateConfig, LiveGate
+from lingting.audio.gate import GateConfig, LiveGate, Span, voiced
 from lingting.audio.segments import quietest_cut
 from lingting.audio.voice import VoiceDetector
 from lingting.domain import SAMPLE_RATE, Samples, Seconds
 from lingting.recognition.buffer import AudioBuffer
+
+_LONG_SHARE = 7 / 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +22,21 @@ class EndpointConfig:
         silence: silence that ends an utterance.
         pause: silence at which its final decode is begun, in the hope that it has ended.
         long: an utterance longer than this ends at `long_silence` already.
+        long_silence: None takes 7/12 of `silence`, which is 0.35 s of 0.6 s.
         longest: an utterance is cut in its quietest place at this length.
     """
 
     silence: Seconds = 0.6
     pause: Seconds = 0.2
     long: Seconds = 8.0
-    long_silence: Seconds = 0.35
+    long_silence: Seconds | None = None
     longest: Seconds = 20.0
+
+    def enough(self, length: Seconds) -> Seconds:
+        """The silence that ends an utterance of this length."""
+        if length <= self.long:
+            return self.silence
+        return self.silence * _LONG_SHARE if self.long_silence is None else self.long_silence
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,8 @@ class Paused:
 class Ended:
     """The utterance is [start, end), which is `samples`; `voice` is the end of its last voiced frame.
 
-    `cut` says that speech goes on and the utterance was cut because it is long.
+    `cut` says that speech goes on and the utterance was cut because it is long; `voiced` is where somebody is heard in
+    it, without padding.
     """
 
     start: int
@@ -58,6 +68,7 @@ class Ended:
     voice: int
     samples: Samples = field(repr=False)
     cut: bool = False
+    voiced: tuple[Span, ...] = ()
 
 
 Event: TypeAlias = Started | Paused | Ended
@@ -119,9 +130,8 @@ class Endpointer:
             events.append(Started(self._start))
         silence = self.audio.end - gate.last_voice
         length = (gate.last_voice - self._start) / SAMPLE_RATE
-        enough = config.long_silence if length > config.long else config.silence
         end = min(self.audio.end, gate.last_voice + _TAIL)
-        if silence >= enough * SAMPLE_RATE:
+        if silence >= config.enough(length) * SAMPLE_RATE:
             self._end(events, end)
         elif (self.audio.end - self._start) >= config.longest * SAMPLE_RATE:
             self._cut(events)
@@ -132,7 +142,9 @@ class Endpointer:
     def _end(self, events: list[Event], end: int, *, cut: bool = False) -> None:
         assert self._start is not None
         samples = self.audio.slice(self._start, end)
-        events.append(Ended(self._start, end, min(end, self._gate.last_voice), samples, cut))
+        gate = self._gate
+        heard = voiced(gate.probabilities, gate.first_sample, self._start, end, gate.config)
+        events.append(Ended(self._start, end, min(end, gate.last_voice), samples, cut, heard))
         self._floor = end
         self._start = None
 

@@ -381,7 +381,7 @@ class LiveSession:
 
     async def _confirm(self, utterance: _Utterance, ended: Ended, recognised: Recognised) -> None:
         offset = utterance.start / SAMPLE_RATE
-        speech = [(offset, ended.end / SAMPLE_RATE)]
+        speech = [(span.start / SAMPLE_RATE, span.end / SAMPLE_RATE) for span in ended.voiced]
         words = self._writing.words(recognised, offset)
         write = partial(
             self._writing.sentences,

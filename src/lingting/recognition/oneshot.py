@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from lingting.audio.gate import GateConfig, Span, speech_spans
+from lingting.audio.gate import GateConfig, Span, audible, speech_spans, voiced
 from lingting.audio.segments import Segment, utterances
 from lingting.audio.voice import VoiceDetector
 from lingting.domain import (
@@ -88,8 +88,8 @@ class Recognizer:
             raise Overloaded(f"the predicted wait is {wait:.0f} s; try again later", retry_after=wait - self._max_wait)
         loop = asyncio.get_running_loop()
         duration = len(samples) / SAMPLE_RATE
-        spans, segments = await loop.run_in_executor(self._pool, self._segment, samples)
-        speech = [(span.start / SAMPLE_RATE, span.end / SAMPLE_RATE) for span in spans]
+        heard, segments = await loop.run_in_executor(self._pool, self._segment, samples)
+        speech = [(span.start / SAMPLE_RATE, span.end / SAMPLE_RATE) for span in heard]
         kind = Kind.FILE if duration <= _SHORT else Kind.BULK
         write = partial(self._writing.sentences, options=options, speech=speech, duration=duration)
         held: list[RawWord] = []
@@ -139,9 +139,12 @@ class Recognizer:
         await self._submit(hum, Kind.FILE, RecognitionOptions())
 
     def _segment(self, samples: Samples) -> tuple[list[Span], list[Segment]]:
+        """Where somebody is heard, without padding, and the segments to recognise."""
         probabilities = self._detector.judge(samples)
         spans = speech_spans(samples, probabilities, self._gate)
-        return spans, utterances(samples, probabilities, spans)
+        loud = audible(samples, probabilities, self._gate)
+        heard = [part for span in spans for part in voiced(loud, 0, span.start, span.end, self._gate)]
+        return heard, utterances(samples, probabilities, spans)
 
     async def _in_order(
         self, samples: Samples, segments: list[Segment], kind: Kind, options: RecognitionOptions

@@ -73,11 +73,12 @@ _NOT_AFTER = {
 """Characters that no mark stands behind, and the characters behind which they end a word that it may follow."""
 _PAUSED_AFTER = frozenset("了有到")
 """Characters that a mark stands behind only with a pause."""
-_OPENING_WORDS = frozenset({
+_LEADING_WORDS = frozenset({
     "万一", "如果", "只要", "因为", "所以", "根据", "通过", "或者", "并且", "而且", "但是", "可是", "即使", "虽然",
-    "我们", "你们", "他们",
 })  # fmt: skip
-"""Words that open a clause: no mark behind them without a pause."""
+"""Words that no sentence ends with: behind them no mark without a long pause, and then a comma."""
+_PRONOUNS = frozenset({"我们", "你们", "他们"})
+"""Words that open a clause more often than they end one: no comma behind them."""
 _CLAUSE_OPENERS = ("但是", "可是", "然而", "因此", "所以", "因为", "而且", "否则", "尽管", "于是", "虽然")
 _NOT_BEFORE_OPENER = frozenset("是正就都也不才之只有和与个种其")
 _NUMERAL = re.compile(r"^(?:[零〇一二三四五六七八九十百千万亿两幺点]|[\d.,:%]+)$")
@@ -119,7 +120,17 @@ def may_break(cores: Sequence[str], index: int, *, paused: bool) -> bool:
     first = cores[index - 1] if index else ""
     if before in _NOT_AFTER and (not first or first not in _NOT_AFTER[before]):
         return False
-    return paused or (before not in _PAUSED_AFTER and first + before not in _OPENING_WORDS)
+    return paused or before not in _PAUSED_AFTER
+
+
+def leads(cores: Sequence[str], index: int) -> bool:
+    """Whether a word that no sentence ends with stands before the place behind unit `index`."""
+    return "".join(cores[max(0, index - 1) : index + 1]) in _LEADING_WORDS
+
+
+def opens(cores: Sequence[str], index: int) -> bool:
+    """Whether a word that no comma follows stands before the place behind unit `index`."""
+    return "".join(cores[max(0, index - 1) : index + 1]) in _PRONOUNS | _LEADING_WORDS
 
 
 def opens_clause(cores: Sequence[str], index: int) -> bool:

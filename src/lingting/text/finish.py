@@ -32,7 +32,7 @@ def finish(
     Args:
         words: in the order said; seconds from the start of the recording.
         max_sentence_silence: a longer pause always ends a sentence.
-        speech: spans in which voice activity heard speech, ascending, on the clock of `words`.
+        speech: spans in which somebody is heard, without padding, ascending, on the clock of `words`.
         duration: length of the recording; no time lies beyond it.
         final: whether the utterance has ended; its last word then ends a sentence.
         pauses: see `punctuation.restore`, and so for `is_word`.

@@ -58,7 +58,7 @@ def restore(
 
     Args:
         words: one unit each; longer ones are cut.
-        speech: spans in which voice activity heard speech, ascending; silence between them counts as pause.
+        speech: spans in which somebody is heard, without padding, ascending; silence between them counts as pause.
         final: whether the utterance has ended, so that its last word ends a sentence.
         is_word: whether two to four Han characters are a word; no comma is put inside one.
     """
@@ -120,10 +120,14 @@ class _Draft:
             return "." if stop and left >= breaks.STOP_LEFT else "," if left >= least and right >= 2 else ""
         if not (stop or pause or border) or not breaks.may_break(cores, index, paused=stop or pause):
             return ""
+        if stop and breaks.leads(cores, index):
+            return ","
         if stop:
             return "." if left >= breaks.STOP_LEFT or gap >= 2 * self.pauses.stop else ","
         enough = (2, 2) if pause else (breaks.BORDER_LEFT, breaks.BORDER_RIGHT)
-        split = self.is_word is not None and breaks.inside_word(cores, index, self.is_word)
+        split = breaks.opens(cores, index) or (
+            self.is_word is not None and breaks.inside_word(cores, index, self.is_word)
+        )
         return "," if left >= enough[0] and right >= enough[1] and not split else ""
 
     def mark_english(self) -> None:

@@ -13,6 +13,9 @@ from lingting.text.words import tail
 SHORTEST: Seconds = 0.02
 """No word and no sentence is shorter than this."""
 
+MARGIN: Seconds = 0.25
+"""Voice activity misses soft beginnings and ends of words, but not more than this."""
+
 _FINAL = frozenset("。！？.!?…")
 
 
@@ -30,7 +33,8 @@ def split(
 
     Args:
         words: one unit each, in the order said; times in seconds.
-        speech: spans in which voice activity heard speech, ascending; words that reach out of one are clipped to it.
+        speech: spans in which somebody is heard, without padding, ascending; words that reach out of one by more than
+            `MARGIN` are clipped.
         duration: length of the recording; unknown when None.
     """
     timed = _timed(words, speech, duration)
@@ -55,8 +59,9 @@ def _timed(words: Sequence[RawWord], speech: Sequence[tuple[Seconds, Seconds]], 
     recording ends before them."""
     result: list[Word] = []
     clock = 0.0
+    wide = _widened(speech)
     for word in words:
-        start, end = _clip(max(0.0, word.start), max(0.0, word.end), speech)
+        start, end = _clip(max(0.0, word.start), max(0.0, word.end), wide)
         start = max(start, clock)
         clock = max(end, start + SHORTEST)
         result.append(Word(word.text, start, clock, word.probability))
@@ -72,6 +77,17 @@ def _timed(words: Sequence[RawWord], speech: Sequence[tuple[Seconds, Seconds]], 
         result[index] = Word(late.text, start, limit, late.probability)
         limit = start
     return result
+
+
+def _widened(speech: Sequence[tuple[Seconds, Seconds]]) -> list[tuple[Seconds, Seconds]]:
+    """The spans with `MARGIN` on either side; those that meet are one."""
+    wide: list[tuple[Seconds, Seconds]] = []
+    for start, end in speech:
+        if wide and start - MARGIN <= wide[-1][1]:
+            wide[-1] = wide[-1][0], max(wide[-1][1], end + MARGIN)
+        else:
+            wide.append((start - MARGIN, end + MARGIN))
+    return wide
 
 
 def _clip(start: Seconds, end: Seconds, speech: Sequence[tuple[Seconds, Seconds]]) -> tuple[Seconds, Seconds]:
