@@ -1,10 +1,13 @@
-"""Take the pictures of every state of the page that docs/images shows: `python -m scripts.screenshots`.
+"""Take the pictures of every state of the page that docs/images shows: `python -m scripts.screenshots`, or
+of some: `python -m scripts.screenshots speak-live file-done`.
 
 Needs Chromium and the packages of `make setup-dev`; it starts a server of its own with the real model.
 """
 
 from __future__ import annotations
 
+import re
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,11 +37,39 @@ def wrong_key(page: Page, server: LiveServer) -> None:
 
 
 def spoken(page: Page, server: LiveServer) -> None:
-    signed_in(page, server)
-    page.click("#record")
-    expect(page.locator("#confirmed")).not_to_be_empty(timeout=30_000)
+    speaking(page, server)
     page.click("#record")
     expect(page.locator("#final-text")).to_contain_text("s", timeout=30_000)
+
+
+def speaking(page: Page, server: LiveServer) -> None:
+    signed_in(page, server)
+    page.click("#record")
+    expect(page.locator(".sure:not(:empty)").nth(0)).to_be_visible(timeout=60_000)
+    expect(page.locator(".guess:not(:empty)")).to_be_visible(timeout=30_000)
+
+
+def away(page: Page, server: LiveServer) -> None:
+    speaking(page, server)
+    page.route("**/stream_recognize", lambda route: route.abort("connectionrefused"))
+    expect(page.locator("#speak-status")).to_contain_text(re.compile("does not answer|没有应答"))
+    page.wait_for_timeout(2000)
+
+
+def rest(page: Page, server: LiveServer) -> None:
+    away(page, server)
+    page.click("#record")
+    expect(page.locator("#record")).to_have_attribute("data-state", "waiting")
+    page.click("#record")
+    page.wait_for_selector("#speak-rest:visible")
+
+
+def earlier(page: Page, server: LiveServer) -> None:
+    spoken(page, server)
+    page.click("#new")
+    page.click("#history summary")
+    page.wait_for_selector("#history-list li")
+    page.locator("#history").scroll_into_view_if_needed()
 
 
 def refused_microphone(page: Page, server: LiveServer) -> None:
@@ -78,7 +109,11 @@ STATES: dict[str, tuple[Act, bool]] = {
     "sign-in": (lambda page, server: page.wait_for_selector("#key:visible") and None, False),
     "wrong-key": (wrong_key, False),
     "speak-idle": (signed_in, True),
+    "speak-live": (speaking, True),
+    "speak-away": (away, True),
+    "speak-rest": (rest, True),
     "speak-done": (spoken, True),
+    "speak-history": (earlier, True),
     "speak-refused": (refused_microphone, False),
     "file-idle": (view("file"), False),
     "file-recognising": (recognising, False),
@@ -89,12 +124,15 @@ STATES: dict[str, tuple[Act, bool]] = {
 
 
 def main() -> None:
+    wanted = sys.argv[1:] or [*STATES, "no-https"]
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         server = start_server(Path(folder), install(Store.at(CACHE / "models"), "whisper-base"), drain_seconds="1")
         plain = launch(playwright)
-        hearing = launch(playwright, recording("asr_example").path, *HEARING)
+        hearing = launch(playwright, recording("vad_example").path, *HEARING)
         try:
             for name, (act, hears) in STATES.items():
+                if name not in wanted:
+                    continue
                 for suffix, context in (
                     ("", {"viewport": DESKTOP, "locale": "en-US"}),
                     ("-phone", {"viewport": PHONE, "locale": "zh-CN", "color_scheme": "dark"}),
@@ -102,7 +140,8 @@ def main() -> None:
                     take(hearing if hears else plain, server, act, OUT / f"state-{name}{suffix}.png", context)
             elsewhere = replace(server, url=server.url.replace("127.0.0.1", "elsewhere.test"))
             desktop: dict[str, object] = {"viewport": DESKTOP, "locale": "en-US"}
-            take(plain, elsewhere, refused_microphone, OUT / "state-no-https.png", desktop)
+            if "no-https" in wanted:
+                take(plain, elsewhere, refused_microphone, OUT / "state-no-https.png", desktop)
         finally:
             plain.close()
             hearing.close()

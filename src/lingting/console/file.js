@@ -1,7 +1,7 @@
 // The view that takes a recording: sends it to flash, shows sentences that play, offers downloads.
 
 import { callFailed, explain } from "./server.js";
-import { files } from "./subtitles.js";
+import { offer } from "./downloads.js";
 import { clock, complain, duration, onLanguage, say } from "./words.js";
 
 const PATH = "/v1/audio/asr/flash";
@@ -12,7 +12,6 @@ const player = $("player");
 let session = null;
 let running = null; // the XMLHttpRequest in progress
 let source = null; // object URL of the recording
-let downloads = [];
 let sentences = [];
 let rows = [];
 let result = null;
@@ -103,13 +102,13 @@ function send(file, others) {
 function show(file, reply, began) {
   sentences = reply.flash_result.sentences;
   const seconds = (performance.now() - began) / 1000;
-  result = { length: reply.flash_result.duration / 1000, seconds, name: file.name };
+  result = { length: reply.flash_result.duration / 1000, seconds, name: file.name, reply };
   $("file-name").textContent = file.name;
   summary();
   rows = sentences.map((sentence) => row(sentence));
   $("sentences").replaceChildren(...rows.map((button) => item(button)));
   $("no-speech").hidden = sentences.length > 0;
-  offer(file, reply);
+  $("downloads").hidden = sentences.length === 0;
   $("result").hidden = false;
 }
 
@@ -135,19 +134,11 @@ function item(button) {
   return element;
 }
 
-function offer(file, reply) {
-  const base = file.name.replace(/\.[^.]*$/, "") || "transcript";
-  const made = Object.entries(files(reply)).map(([extension, { type, content }]) => {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([content], { type: `${type};charset=utf-8` }));
-    link.download = `${base}.${extension}`;
-    link.textContent = extension;
-    return link;
-  });
-  downloads = made.map((link) => link.href);
-  $("downloads").replaceChildren($("downloads").firstElementChild, ...made);
-  $("downloads").hidden = sentences.length === 0;
-}
+offer($("downloads"), ["txt", "srt", "vtt", "json"], () => ({
+  name: result.name.replace(/\.[^.]*$/, "") || "transcript",
+  sentences,
+  reply: result.reply,
+}));
 
 function mark() {
   const now = player.currentTime * 1000 + 20;
@@ -190,9 +181,8 @@ function clear() {
   player.pause();
   player.removeAttribute("src");
   player.load();
-  for (const url of [source, ...downloads]) if (url) URL.revokeObjectURL(url);
+  if (source) URL.revokeObjectURL(source);
   source = result = null;
-  downloads = [];
   sentences = [];
   rows = [];
   $("result").hidden = $("progress").hidden = $("unplayable").hidden = true;

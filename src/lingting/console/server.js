@@ -2,9 +2,9 @@
 
 /** An answer that is not a success: `words` names a text that says what to do, `detail` is the server's own. */
 export class Refused extends Error {
-  constructor(words, { status = 0, detail = "", logId = "", wait: seconds = 0, passing = false } = {}) {
+  constructor(words, { status = 0, code = 0, detail = "", logId = "", wait: seconds = 0, passing = false } = {}) {
     super(detail || words);
-    Object.assign(this, { words, status, detail, logId, wait: seconds, passing });
+    Object.assign(this, { words, status, code, detail, logId, wait: seconds, passing });
   }
 }
 
@@ -33,7 +33,7 @@ export async function readError(answer) {
 export function explain(status, content, logId, retryAfter) {
   const code = content.code ?? 0;
   const detail = content.error?.message ?? "";
-  const known = { status, detail, logId: logId ?? "", wait: Number(retryAfter) || 0 };
+  const known = { status, code, detail, logId: logId ?? "", wait: Number(retryAfter) || 0 };
   if (status === 401 || BAD_KEY.includes(code)) return new Refused("key_refused", known);
   if (status === 403 || code === NO_SCOPE) return new Refused("not_allowed", known);
   if (status === 413) return new Refused("too_large", known);

@@ -1,17 +1,24 @@
-// A client of stream_recognize like any other: numbered packets, sent again with the same number until they arrive.
+// One stream of stream_recognize, a client like any other: numbered packets, sent again with the same number until
+// they arrive. What ends a stream for good is for its owner to mend; see dictation.js.
 
 import { callFailed, Refused, readError, wait } from "./server.js";
 
 const PATH = "/open-apis/speech_to_text/v1/speech/stream_recognize";
 const START = 1, CONTINUE = 0, END = 2, ABORT = 3;
 const IN_FLIGHT = 3;
-const GIVE_UP_MS = 40000;
 const LONGEST_WAIT_MS = 4000;
+const ANSWER_MS = 15000;
+const FINAL_ANSWER_MS = 180000;
 
 export class Stream {
-  /** `on.text(text, confirmed, milliseconds)` gets every newer text: its confirmed length and the packet's time. */
-  constructor(key, on) {
+  /**
+   * `headers` go with the packet that opens the stream. `on.text({ text, confirmed, confirmedMs, milliseconds })` gets
+   * every newer text: how many of its characters are final, how much sound they cover, and the time of the packet;
+   * `on.trouble(error, opened)` comes with each packet that has to wait, `on.well()` with each that got through.
+   */
+  constructor(key, headers, on) {
     this.key = key;
+    this.headers = headers;
     this.on = on;
     const bytes = crypto.getRandomValues(new Uint8Array(8));
     this.id = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -21,22 +28,23 @@ export class Stream {
     this.opened = false;
     this.shown = -1;
     this.confirmed = 0;
+    this.notBefore = 0;
     this.cancel = new AbortController();
     this.ended = new Promise((resolve, reject) => Object.assign(this, { resolve, reject }));
     this.ended.catch(() => {});
   }
 
-  /** Packets that wait to be sent. */
+  /** Packets that have no answer yet. */
   get behind() {
-    return this.queue.length;
+    return this.queue.length + this.flying;
   }
 
   /** Queues audio: an ArrayBuffer of 16 kHz 16-bit mono PCM. The last packet ends the stream; see `ended`. */
   push(pcm, last) {
     const number = this.number++;
     const action = number === 0 ? START : last ? END : CONTINUE;
-    this.queue.push(this.packet(number, action, pcm));
-    if (last && action === START) this.queue.push(this.packet(this.number++, END, new ArrayBuffer(0)));
+    this.queue.push({ number, action, pcm });
+    if (last && action === START) this.queue.push({ number: this.number++, action: END, pcm: new ArrayBuffer(0) });
     this.pump();
   }
 
@@ -45,25 +53,18 @@ export class Stream {
     this.cancel.abort();
     this.queue = [];
     if (this.opened) {
-      const packet = this.packet(this.number, ABORT, new ArrayBuffer(0));
+      const packet = { number: this.number, action: ABORT, pcm: new ArrayBuffer(0) };
       fetch(PATH, { ...this.request(packet), keepalive: true }).catch(() => {});
     }
   }
 
-  packet(number, action, pcm) {
-    return {
-      number,
-      action,
-      body: JSON.stringify({
-        speech: { speech: base64(pcm) },
-        config: { stream_id: this.id, sequence_id: number, action, format: "pcm", engine_type: "16k_auto" },
-      }),
-    };
-  }
-
-  request(packet) {
+  request({ number, action, pcm }) {
     const headers = { Authorization: `Bearer ${this.key}`, "Content-Type": "application/json; charset=utf-8" };
-    return { method: "POST", headers, body: packet.body };
+    const body = JSON.stringify({
+      speech: { speech: base64(pcm) },
+      config: { stream_id: this.id, sequence_id: number, action, format: "pcm", engine_type: "16k_auto" },
+    });
+    return { method: "POST", headers: action === START ? { ...this.headers, ...headers } : headers, body };
   }
 
   pump() {
@@ -85,42 +86,66 @@ export class Stream {
     return this.opened && this.queue[0].action !== END ? IN_FLIGHT : 1;
   }
 
+  /** Sends a packet until it is answered; only what no repetition can mend is thrown. */
   async send(packet) {
-    const began = performance.now();
+    const request = this.request(packet);
     for (let attempt = 0; ; attempt++) {
+      await this.pause();
       const sent = performance.now();
-      let pause = Math.min(250 * 2 ** attempt, LONGEST_WAIT_MS);
       let failure;
       try {
-        const answer = await fetch(PATH, { ...this.request(packet), signal: this.cancel.signal });
+        const answer = await this.fetch(request, packet.action === END ? FINAL_ANSWER_MS : ANSWER_MS);
         if (answer.ok) {
           const { data } = await answer.json();
           this.take(packet, data.recognition_text, answer.headers, performance.now() - sent);
           return;
         }
         failure = await readError(answer);
-        if (!failure.passing) throw failure;
-        if (failure.wait) pause = Math.min(failure.wait * 1000, LONGEST_WAIT_MS);
-      } catch (error) {
-        if (error instanceof Refused && !error.passing) throw error;
-        if (this.cancel.signal.aborted) throw error;
-        failure = error instanceof Refused ? error : callFailed();
+      } catch {
+        failure = callFailed();
       }
-      if (performance.now() + pause - began > GIVE_UP_MS) throw failure;
-      this.on.retrying(failure);
-      await wait(pause, this.cancel.signal);
+      if (this.cancel.signal.aborted || !failure.passing) throw failure;
+      const pause = failure.wait ? failure.wait * 1000 : Math.min(250 * 2 ** attempt, LONGEST_WAIT_MS);
+      this.notBefore = Math.max(this.notBefore, performance.now() + pause);
+      this.on.trouble(failure, this.opened);
+    }
+  }
+
+  /** Waits as long as the server asked for, whichever packet it told. */
+  async pause() {
+    for (let left; (left = this.notBefore - performance.now()) > 0; ) {
+      await wait(left, this.cancel.signal);
+      if (this.cancel.signal.aborted) throw callFailed();
+    }
+  }
+
+  /** `fetch` that gives up after some time, for connections that hang. */
+  async fetch(request, milliseconds) {
+    const giveUp = new AbortController();
+    const stop = () => giveUp.abort();
+    const timer = setTimeout(stop, milliseconds);
+    this.cancel.signal.addEventListener("abort", stop, { once: true });
+    try {
+      return await fetch(PATH, { ...request, signal: giveUp.signal });
+    } finally {
+      clearTimeout(timer);
+      this.cancel.signal.removeEventListener("abort", stop);
     }
   }
 
   take(packet, text, headers, milliseconds) {
+    if (this.cancel.signal.aborted) return;
     this.opened = true;
-    const confirmed = Number(headers.get("X-Lingting-Confirmed") ?? 0);
+    const ended = packet.action === END;
+    const confirmed = ended ? Array.from(text).length : Number(headers.get("X-Lingting-Confirmed") ?? 0);
     if (packet.number > this.shown && confirmed >= this.confirmed) {
       this.shown = packet.number;
       this.confirmed = confirmed;
-      this.on.text(text, confirmed, packet.action === END ? null : milliseconds);
+      const confirmedMs = ended ? null : Number(headers.get("X-Lingting-Confirmed-Ms") ?? 0);
+      this.on.text({ text, confirmed, confirmedMs, milliseconds: ended ? null : milliseconds });
     }
-    if (packet.action === END) this.resolve({ text, milliseconds });
+    this.on.well();
+    if (ended) this.resolve();
   }
 
   fail(error) {
