@@ -20,7 +20,7 @@ import pytest
 import sqlalchemy as sa
 
 from lingting.access import Access
-from lingting.access.database import Database
+from lingting.access.database import COMMAND_SECONDS, Database
 from lingting.access.directory import Directory, opened
 from lingting.access.schema import metadata
 from lingting.settings import Settings
@@ -40,8 +40,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """The address of a PostgreSQL server that lives as long as the tests."""
+def postgresql_server() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server that lives as long as the tests."""
     debian = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/")), reverse=True)
     initdb, server = (
         require_program(name, *(f"{folder}/{name}" for folder in debian)) for name in ("initdb", "postgres")
@@ -81,10 +81,40 @@ def postgresql() -> Iterator[str]:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
-    yield address
+    server_process = PostgreSQL(address, process.pid)
+    yield server_process
+    server_process.thaw()
     process.send_signal(signal.SIGQUIT)
     process.wait(30)
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgresql(postgresql_server: PostgreSQL) -> str:
+    """The address of the PostgreSQL server."""
+    return postgresql_server.address
+
+
+@dataclass(frozen=True)
+class PostgreSQL:
+    """A PostgreSQL server, which can be frozen: it then accepts connections and answers nothing."""
+
+    address: str
+    pid: int
+
+    def freeze(self) -> None:
+        """Stop the server and all its processes where they are."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let them go on; harmless when they run."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        for pid in (self.pid, *map(int, children)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
 
 @pytest.fixture(scope="session")
@@ -229,8 +259,8 @@ def node(settings: Settings, clock: Clock) -> Callable[[], contextlib.AbstractAs
     """Starts a server's `Access`; several on one database are the nodes of a cluster."""
 
     @asynccontextmanager
-    async def start(clock: Callable[[], float] = clock) -> AsyncIterator[Access]:
-        access = Access(settings, clock, check_seconds=0)
+    async def start(clock: Clock = clock) -> AsyncIterator[Access]:
+        access = Access(settings, clock, check_seconds=0, monotonic=clock.monotonic)
         await access.start()
         try:
             yield access
@@ -249,7 +279,7 @@ async def access(node: Callable[[], contextlib.AbstractAsyncContextManager[Acces
 @pytest.fixture
 def operator(settings: Settings, clock: Clock) -> Iterator[Directory]:
     """The directory as the command has it: its own connections, so for servers another process."""
-    database = Database(settings.database)
+    database = Database(settings.database, COMMAND_SECONDS)
     database.open()
     yield Directory(database, clock)
     database.close()

@@ -13,15 +13,25 @@ START = 1_800_000_000.5
 
 
 class Clock:
-    """Unix seconds that only `turn` moves."""
+    """Unix seconds, and seconds that only go forward, that only a test moves."""
 
     def __init__(self, now: float = START) -> None:
         self.now = now
+        self.elapsed = 1000.0
 
     def __call__(self) -> float:
         return self.now
 
+    def monotonic(self) -> float:
+        return self.elapsed
+
     def turn(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+        self.elapsed += seconds
+
+    def reset(self, seconds: float) -> None:
+        """Set the time of day forward or back, while no time passes."""
         self.now += seconds
 
 
@@ -53,4 +63,4 @@ def record(
 ) -> None:
     """Count a request with its audio, as an interface does in two steps."""
     usage.charge(who, interface, model, audio_seconds)
-    usage.record(who, interface, model, error)
+    usage.record(who, interface, model, error=error)

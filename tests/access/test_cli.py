@@ -21,6 +21,7 @@ from lingting.access import Access, InvalidCredential, Principal
 from lingting.access.errors import ManagementError
 from lingting.cli import app as lingting
 from lingting.settings import Settings
+from tests.access.door import record
 from tests.conftest import LINGTING
 
 THREE_SCOPES = ["audio:flash", "audio:transcriptions", "speech_to_text:speech"]
@@ -261,8 +262,8 @@ async def test_usage_is_printed_as_table_csv_and_json(
 ) -> None:
     who = Principal("default", "default", None, "key_1", "x", frozenset())
     async with node() as access:
-        access.usage.record(who, "file", "whisper-base", 1234.4)
-        access.usage.record(who, "flash", "whisper-base", 2, error=True)
+        record(access.usage, who, "file", "whisper-base", 1234.4)
+        record(access.usage, who, "flash", "whisper-base", 2, error=True)
     dates = ("usage", "--from", "2027-01-01", "--to", "2027-01-31")
     rows = read(*dates, "--by", "tenant,interface,day")
     assert rows == [

@@ -15,7 +15,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 import lingting.access
-from lingting.access.database import CHECK_SECONDS, HEAD, Changes, Database
+from lingting.access.database import CHECK_SECONDS, COMMAND_SECONDS, HEAD, Changes, Database
 from lingting.access.directory import opened
 from lingting.access.errors import DatabaseError
 from lingting.access.schema import metadata, tenants
@@ -32,7 +32,7 @@ with opened(sys.argv[1]) as directory:
 
 
 def test_the_migrations_make_exactly_the_schema(empty_url: str) -> None:
-    database = Database(empty_url)
+    database = Database(empty_url, COMMAND_SECONDS)
     database.open()
     with database.reading() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
@@ -68,7 +68,7 @@ def test_processes_that_start_together_share_one_database(empty_url: str) -> Non
 def test_a_database_of_a_newer_version_is_left_alone(empty_url: str) -> None:
     with opened(empty_url):
         pass
-    database = Database(empty_url)
+    database = Database(empty_url, COMMAND_SECONDS)
     with database.writing() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(DatabaseError, match="newer Lingting"):
@@ -115,7 +115,7 @@ def test_a_url_that_cannot_work_is_refused_in_words_without_its_password(url: st
 def test_a_change_by_another_connection_is_noticed_and_reading_is_not(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'lingting.db'}"
     with opened(url) as directory:
-        changes = Changes(Database(url), CHECK_SECONDS)
+        changes = Changes(Database(url, COMMAND_SECONDS), CHECK_SECONDS)
         before = changes.version()
         directory.apps()
         assert changes.version() == before
@@ -137,7 +137,7 @@ def test_no_secret_is_stored(tmp_path: Path) -> None:
 def test_a_limit_that_only_a_newer_version_knows_is_passed_over(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'lingting.db'}"
     with opened(url) as directory:
-        database = Database(url)
+        database = Database(url, COMMAND_SECONDS)
         with database.managing() as connection:
             connection.execute(sa.update(tenants).values(limits={"streams": 3, "of_the_future": 1}))
         assert directory.tenant("default").limits.as_dict() == {"streams": 3}
@@ -150,7 +150,7 @@ def test_opening_twice_in_one_process_keeps_what_other_processes_write_in_sight(
         "import sys; from lingting.access.directory import opened\n"
         "with opened(sys.argv[1]) as directory: directory.create_tenant(sys.argv[2])"
     )
-    serving, again = Database(url), Database(url)
+    serving, again = Database(url, COMMAND_SECONDS), Database(url, COMMAND_SECONDS)
     serving.open()
     with serving.reading() as connection:
         connection.execute(sa.select(tenants)).all()

@@ -158,7 +158,7 @@ async def test_places_taken_at_once_never_pass_the_limit(access: Access) -> None
 
 async def test_a_stop_frees_every_place(access: Access, settings: Settings, clock: Clock) -> None:
     who = own(ACME, streams=1)
-    other = Limits(settings, access.usage, clock)
+    other = Limits(settings, access.usage, clock, clock.monotonic)
     await other.start()
     lease = await other.acquire_stream(who)
     await other.close()
@@ -241,7 +241,7 @@ async def test_without_redis_each_node_counts_for_itself_and_returns_to_it(
     monkeypatch.setattr("lingting.access.limits.REDIS_SECONDS", 60.0)
     monkeypatch.setattr("lingting.access.counting._SOCKET_SECONDS", 60.0)
     with RedisServer(require_program("redis-server")) as server:
-        limits = Limits(settings.model_copy(update={"limits_url": server.url}), access.usage, clock)
+        limits = Limits(settings.model_copy(update={"limits_url": server.url}), access.usage, clock, clock.monotonic)
         lease = await limits.acquire_stream(who)
         server.kill()
         for _ in range(2):
@@ -271,7 +271,9 @@ async def test_a_redis_that_hangs_delays_one_request_by_half_a_second(
     connections: list[asyncio.StreamWriter] = []
     server = await asyncio.start_server(hang, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    limits = Limits(settings.model_copy(update={"limits_url": f"redis://127.0.0.1:{port}"}), access.usage, clock)
+    limits = Limits(
+        settings.model_copy(update={"limits_url": f"redis://127.0.0.1:{port}"}), access.usage, clock, clock.monotonic
+    )
     async with asyncio.timeout(60):
         for _ in range(20):
             await limits.hit(ACME, "file")
@@ -282,3 +284,24 @@ async def test_a_redis_that_hangs_delays_one_request_by_half_a_second(
     for writer in connections:
         writer.close()
     server.close()
+
+
+@pytest.mark.parametrize("limits_url", ["memory://"])
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+async def test_a_clock_that_is_set_changes_no_window_and_no_place(access: Access, clock: Clock, seconds: float) -> None:
+    who = own(ACME, file_requests_per_second=2, streams=1)
+    for _ in range(2):
+        await access.limits.hit(who, "file")
+    lease = await access.limits.acquire_stream(who)
+    clock.reset(seconds)
+    with pytest.raises(LimitExceeded) as caught:
+        await access.limits.hit(who, "file")
+    assert 0 < caught.value.reset_seconds <= 1
+    with pytest.raises(LimitExceeded):
+        await access.limits.acquire_stream(who)
+    clock.turn(1.1)
+    for _ in range(2):
+        await access.limits.hit(who, "file")
+    clock.turn(60)
+    (await access.limits.acquire_stream(who)).release()
+    assert lease.held

@@ -6,12 +6,14 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from math import inf
+from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as SilentDatabase
 
 from lingting.access import credentials, lookup, tokens
 from lingting.access.database import CHECK_SECONDS, Changes, Database
@@ -25,11 +27,19 @@ from lingting.access.signing import SigningKeys
 from lingting.access.usage import Usage
 from lingting.settings import Settings
 
-_THREADS = 4
+CALL_SECONDS = 5.0
+"""The longest that a caller waits for the database, queues and all."""
+KNOWN_SECONDS = 3600.0
+"""How long credentials in memory go on working while the database does not answer."""
+
+_TRANSACTION_SECONDS = 4.0
+_REFRESH_SECONDS = 0.5
 _OUTAGE_SECONDS = 2.0
+_THREADS = 4
 _CACHED_GRANTS = 10_000
 _LONGEST_BEARER = 512
 _logger = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +55,8 @@ class Access:
 
     What was looked up stays in memory until the database changes, which costs microseconds to find out, so a
     credential that another process disables is refused from the next request on (on databases other than SQLite, a
-    quarter of a second later). While the database cannot be reached, credentials in memory go on working and others
-    raise AccessUnavailable.
+    quarter of a second later). While the database does not answer, credentials in memory go on working for
+    `KNOWN_SECONDS`, with at most half a second's delay, and others raise AccessUnavailable within `CALL_SECONDS`.
 
     Attributes:
         directory: management of tenants, apps and keys; synchronous, so not for the event loop.
@@ -55,23 +65,38 @@ class Access:
     """
 
     def __init__(
-        self, settings: Settings, clock: Callable[[], float] = time.time, check_seconds: float = CHECK_SECONDS
+        self,
+        settings: Settings,
+        clock: Callable[[], float] = time.time,
+        check_seconds: float = CHECK_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`check_seconds`: how often to look for changes in databases that cannot tell cheaply; 0 is every request."""
+        """Nothing is opened yet.
+
+        Args:
+            settings: the database, where limits are counted, and the limits.
+            clock: Unix seconds, for expiry and days.
+            check_seconds: how often to look for changes in databases that cannot tell cheaply; 0 is every request.
+            monotonic: seconds that only go forward, for windows and leases.
+        """
         self._clock = clock
+        self._monotonic = monotonic
         self._check_seconds = check_seconds
-        self._database = Database(settings.database)
+        self._database = Database(settings.database, _TRANSACTION_SECONDS)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="lingting-access")
+        # What everybody waits for does not wait behind look-ups of unknown credentials.
+        self._own_threads = ThreadPoolExecutor(2, thread_name_prefix="lingting-access-own")
         self._grants: dict[bytes, Grant] = {}
         self._changes: Changes | None = None
-        self._seen: int | None = None
-        self._skip_until = 0.0
+        self._seen: tuple[int, int] | None = None
+        self._silent_since: float | None = None
+        self._skip_until = -inf
         self._generation = -1
         self._refreshing: asyncio.Task[None] | None = None
         self._signing_keys = SigningKeys()
         self.directory = Directory(self._database, clock)
-        self.usage = Usage(self._database, self._run, clock)
-        self.limits = Limits(settings, self.usage, clock)
+        self.usage = Usage(self._database, self._run, clock, monotonic)
+        self.limits = Limits(settings, self.usage, clock, monotonic)
 
     async def start(self) -> None:
         """Open the database, bring it up to date, and begin to write usage.
@@ -79,7 +104,7 @@ class Access:
         Raises:
             DatabaseError: the database cannot be opened; the message says what to do.
         """
-        await self._run(self._database.open)
+        await asyncio.get_running_loop().run_in_executor(self._own_threads, self._database.open)
         _, self._signing_keys = await self._run(lookup.state_of, self._database)
         self._changes = await self._run(Changes, self._database, self._check_seconds)
         await self.usage.start()
@@ -94,7 +119,8 @@ class Access:
                 await asyncio.gather(self._refreshing, return_exceptions=True)
             self._changes.close()
             self._changes = None
-        self._threads.shutdown()
+        for threads in (self._threads, self._own_threads):
+            await asyncio.to_thread(threads.shutdown)
         self._database.close()
 
     async def authenticate(self, bearer: str) -> Principal:
@@ -110,11 +136,12 @@ class Access:
         if len(bearer) > _LONGEST_BEARER:
             raise InvalidCredential("the bearer is too long to be a token or an API key", "malformed")
         digest = hashlib.sha256(bearer.encode("utf-8", "surrogatepass")).digest()
-        await self._refresh()
-        now = self._clock()
         grant = self._grants.get(digest)
-        if grant is None or grant.valid_until <= now:
-            grant = await self._look_up(bearer, digest, now)
+        if grant is not None:
+            await self._refresh(_REFRESH_SECONDS)
+            grant = self._grants.get(digest)
+        if grant is None or grant.valid_until <= self._clock() or self._silent_for() > KNOWN_SECONDS:
+            grant = await self._answered(self._look_up(bearer, digest))
         self.usage.touch(grant.principal)
         return grant.principal
 
@@ -135,7 +162,7 @@ class Access:
             if known == "?":
                 raise UnknownApp("an app_id is cli_ and 16 hexadecimal digits; `lingting apps list` shows all")
             secret_hash = credentials.hashed(app_secret)
-            token, expires_in = await self._query(lookup.log_in, app_id, secret_hash, self._clock())
+            token, expires_in = await self._answered(self._query(lookup.log_in, app_id, secret_hash, self._clock()))
         except (UnknownApp, WrongSecret):
             await self.limits.check_login(known, address)
             await self.limits.login_failed(known, address)
@@ -148,8 +175,10 @@ class Access:
         made: tuple[CreatedApp, CreatedKey] | None = await self._run(self.directory.create_demo)
         return made
 
-    async def _look_up(self, bearer: str, digest: bytes, now: float) -> Grant:
+    async def _look_up(self, bearer: str, digest: bytes) -> Grant:
+        await self._refresh()
         self._grants.pop(digest, None)
+        now = self._clock()
         grant: Grant
         if bearer.startswith(credentials.KEY_PREFIX):
             grant = await self._query(lookup.by_key, digest.hex(), now)
@@ -168,40 +197,78 @@ class Access:
             self._grants[digest] = grant
         return grant
 
-    async def _refresh(self) -> None:
-        """Return once what is in memory is at least as new as this call."""
+    async def _refresh(self, patience: float | None = None) -> None:
+        """Return once what is in memory is at least as new as this call, or the database is silent.
+
+        `patience`: wait no longer than so many seconds, and not at all while the database is known to be silent.
+        """
         if self._changes is None:
             raise RuntimeError("Access is used before start() or after close()")
         for _ in range(2):  # a reload that was under way may have read too early; the next one has not
-            version = self._changes.version()
-            if version == self._seen or time.monotonic() < self._skip_until:
+            version = (self._changes.version(), self._database.changes)
+            if version == self._seen or self._monotonic() < self._skip_until:
                 return
             if self._refreshing is None:
                 self._refreshing = asyncio.create_task(self._reload(version))
                 self._refreshing.add_done_callback(self._refreshed)
-            await asyncio.shield(self._refreshing)
+            if patience is not None and self._silent_since is not None:
+                return
+            done, _ = await asyncio.wait({self._refreshing}, timeout=patience)
+            if not done:
+                return
 
     def _refreshed(self, _task: asyncio.Task[None]) -> None:
         self._refreshing = None
 
-    async def _reload(self, version: int) -> None:
+    async def _reload(self, version: tuple[int, int]) -> None:
         try:
             generation, keys = await self._run(lookup.state_of, self._database)
         except SQLAlchemyError as error:
-            _logger.warning("the database of credentials does not answer (%s)", type(error).__name__)
-            self._seen, self._skip_until = None, time.monotonic() + _OUTAGE_SECONDS
+            self._is_silent(error)
             return
+        self._silent_since = None
         if generation != self._generation:
             self._grants.clear()
             self._generation, self._signing_keys = generation, keys
         self._seen = version
 
     async def _query(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        if self._monotonic() < self._skip_until:
+            raise _unavailable()
+        loop = asyncio.get_running_loop()
         try:
-            return await self._run(function, self._database, *arguments)
+            return await loop.run_in_executor(self._threads, function, self._database, *arguments)
         except SQLAlchemyError as error:
-            _logger.warning("the database of credentials does not answer (%s)", type(error).__name__)
-            raise AccessUnavailable("the database of credentials does not answer", retry_after=2.0) from None
+            self._is_silent(error)
+            raise _unavailable() from None
+
+    async def _answered(self, work: Awaitable[_T]) -> _T:
+        """The result of work on the database, in time for the caller."""
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                return await work
+        except TimeoutError as error:
+            self._is_silent(error)
+            raise _unavailable() from None
+
+    def _is_silent(self, error: Exception) -> None:
+        _logger.warning("the database of credentials does not answer (%s)", type(error).__name__)
+        now = self._monotonic()
+        self._seen, self._skip_until = None, now + _OUTAGE_SECONDS
+        if self._silent_since is None:
+            self._silent_since = now
+
+    def _silent_for(self) -> float:
+        return 0.0 if self._silent_since is None else self._monotonic() - self._silent_since
 
     async def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+        """Call a function in a thread; TimeoutError of SQLAlchemy when that takes longer than a caller may wait."""
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                return await asyncio.get_running_loop().run_in_executor(self._own_threads, function, *arguments)
+        except TimeoutError:
+            raise SilentDatabase(f"the database did not answer within {CALL_SECONDS:g} s") from None
+
+
+def _unavailable() -> AccessUnavailable:
+    return AccessUnavailable("the database of credentials does not answer", retry_after=_OUTAGE_SECONDS)

@@ -64,9 +64,9 @@ class Counter(Protocol):
 
 
 class MemoryCounter:
-    """Counts in this process."""
+    """Counts in this process, by a clock that only goes forward, whatever happens to the time of day."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._storage = _LoopStorage(clock=clock)
         self._window = MovingWindowRateLimiter(self._storage)
@@ -262,7 +262,7 @@ class _LoopStorage(Storage, MovingWindowSupport):
 
     STORAGE_SCHEME = None
 
-    def __init__(self, uri: str | None = None, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, uri: str | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(uri)
         self._clock = clock
         self._hits: dict[str, tuple[int, deque[float]]] = {}

@@ -17,13 +17,19 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
+from lingting.access.deadlines import Deadlines
 from lingting.access.errors import DatabaseError
 from lingting.access.schema import state
 
-HEAD = "0001"
+HEAD = "0002"
 CHECK_SECONDS = 0.25
+COMMAND_SECONDS = 30.0
+"""How long a command waits for a database server."""
+
+_CONNECT_SECONDS = 3
+_POOL_SECONDS = 3.0
 _BUSY_SECONDS = 10.0
 _MIGRATION_SECONDS = 60.0
 _ADVISORY_LOCK = 0x6C696E67  # "ling": one migration at a time on PostgreSQL
@@ -32,11 +38,21 @@ _ADVISORY_LOCK = 0x6C696E67  # "ling": one migration at a time on PostgreSQL
 class Database:
     """The credentials database behind any SQLAlchemy URL; safe to use from several threads.
 
+    Args:
+        url: the SQLAlchemy URL.
+        seconds: how long a transaction may take on a database server, whether that answers or not.
+
+    Attributes:
+        changes: how many management changes this process has made.
+
     Raises:
         DatabaseError: the URL is not usable.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, seconds: float) -> None:
+        self.changes = 0
+        self._seconds = seconds
+        self._deadlines = Deadlines()
         self.url = _parsed(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         try:
@@ -56,13 +72,13 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection in a read transaction."""
-        with self._engine.begin() as connection:
+        with self._within(self._seconds), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self, seconds: float | None = None) -> Iterator[Connection]:
         """A connection in a write transaction, committed when the block ends without an error."""
-        with self._writing.begin() as connection:
+        with self._within(seconds or self._seconds), self._writing.begin() as connection:
             yield connection
 
     @contextmanager
@@ -72,6 +88,7 @@ class Database:
             yield connection
             generation = sa.cast(sa.cast(state.c.value, sa.Integer) + 1, sa.Text)
             connection.execute(sa.update(state).where(state.c.name == "generation").values(value=generation))
+        self.changes += 1
 
     def open(self) -> None:
         """Create or migrate the database; several processes may do so at the same moment.
@@ -108,8 +125,10 @@ class Database:
 
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-        with self.writing() as connection:
+        with self.writing(_MIGRATION_SECONDS) as connection:
             if connection.dialect.name == "postgresql":
+                for limit in ("statement_timeout", "lock_timeout"):
+                    connection.execute(sa.text(f"SET LOCAL {limit} = 0"))
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
             revision = self._revision(connection)
             known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
@@ -137,10 +156,38 @@ class Database:
         return engine
 
     def _server_engine(self) -> Engine:
-        # A server that no longer answers must cost seconds, not the minutes of TCP.
         psycopg = self.url.get_driver_name() == "psycopg"
-        timeouts = {"connect_timeout": 3, "tcp_user_timeout": 5000} if psycopg else {}
-        return sa.create_engine(self.url, pool_pre_ping=True, pool_timeout=5, connect_args=timeouts)
+        timeouts = {"connect_timeout": _CONNECT_SECONDS, "tcp_user_timeout": 5000} if psycopg else {}
+        engine = sa.create_engine(self.url, pool_timeout=_POOL_SECONDS, connect_args=timeouts)
+
+        def connected(connection: Any, _record: object) -> None:
+            self._deadlines.uses(connection)
+            if engine.dialect.name == "postgresql":  # so that the server gives up what we gave up
+                limit = f"{self._seconds * 1000:.0f}"
+                cursor = connection.cursor()
+                for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+                    cursor.execute(f"SET {name} = {limit}")
+                cursor.close()
+                connection.commit()
+
+        def taken(connection: Any, _record: object, _proxy: object) -> None:
+            self._deadlines.uses(connection)
+            try:
+                engine.dialect.do_ping(connection)
+            except engine.dialect.loaded_dbapi.Error:
+                raise InvalidatePoolError from None
+
+        sa.event.listen(engine, "connect", connected, insert=True)
+        sa.event.listen(engine, "checkout", taken)
+        return engine
+
+    @contextmanager
+    def _within(self, seconds: float) -> Iterator[None]:
+        if self.is_sqlite:
+            yield
+        else:
+            with self._deadlines.limit(seconds):
+                yield
 
     def _create_private_file(self) -> None:
         """The file holds the signing key: readable by its owner only (SQLite gives its side files the same mode).

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from lingting.access import credentials, signing
-from lingting.access.database import Database, reason
+from lingting.access.database import COMMAND_SECONDS, Database, reason
 from lingting.access.errors import DatabaseError, ManagementError
 from lingting.access.hot_words import HotWordsChange, check_together
 from lingting.access.principal import ALL_SCOPES, DEFAULT_SCOPES, TenantLimits
@@ -42,7 +42,7 @@ def opened(url: str) -> Iterator[Directory]:
     Raises:
         DatabaseError: it cannot be opened; the message says what to do.
     """
-    database = Database(url)
+    database = Database(url, COMMAND_SECONDS)
     try:
         database.open()
         yield Directory(database)

@@ -48,11 +48,17 @@ class Limits:
         SettingsError: `limits_url` names neither memory nor a usable Redis.
     """
 
-    def __init__(self, settings: Settings, usage: Usage, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        usage: Usage,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._settings = settings
         self._usage = usage
         self._clock = clock
-        self._local = MemoryCounter(clock)
+        self._local = MemoryCounter(monotonic)
         self._shared: Counter = self._local
         if settings.limits_url != "memory://":
             if not settings.limits_url.startswith(("redis://", "rediss://", "redis+unix://")):

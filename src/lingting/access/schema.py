@@ -35,6 +35,7 @@ tenants = Table(
     Column("hot_words", JSON, nullable=False),
     Column("disabled", Boolean, nullable=False),
     Column("created_at", Float, nullable=False),
+    Column("weight", Float, nullable=False, server_default="1"),
 )
 
 apps = Table(
@@ -94,6 +95,31 @@ usage = Table(
     Column("audio_seconds", Float, nullable=False),
     Index("ix_usage_day", "day"),
 )
+
+usage_batches = Table(
+    "usage_batches",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("written_at", Float, nullable=False),
+)
+"""The batches of usage that were written last, one for each process: what is written again is known by it."""
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("origin", String(200), nullable=False),
+    Column("action", String(40), nullable=False),
+    Column("subject_id", String(64), nullable=False),
+    Column("subject_name", String(200), nullable=False),
+    Column("tenant_id", String(64), nullable=False),
+    Column("tenant_name", String(200), nullable=False),
+    Column("details", JSON, nullable=False),
+    Index("ix_audit_at", "at"),
+)
+"""Every management change: rows are added in the transaction of the change, and never changed or removed."""
 
 state = Table(
     "state",

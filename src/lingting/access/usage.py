@@ -1,6 +1,8 @@
 """Who used how much: counted in memory, written in batches, summed for people and for the audio budgets.
 
-Days are UTC. A crash loses at most the last `FLUSH_SECONDS`; a clean stop loses nothing.
+Days are UTC. A crash loses at most the last `FLUSH_SECONDS`; a clean stop loses nothing. While the database does not
+answer, counts are kept in memory, and written when it is back, each once: a batch has a number that is written with it,
+so one whose commit was not answered is not written again.
 """
 
 from __future__ import annotations
@@ -8,24 +10,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
+import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from math import inf
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from lingting.access.database import Database
-from lingting.access.errors import ManagementError
+from lingting.access.errors import AccessUnavailable, ManagementError
 from lingting.access.principal import Principal
-from lingting.access.schema import api_keys, apps, tenants, usage
+from lingting.access.schema import api_keys, apps, tenants, usage, usage_batches
 
 FLUSH_SECONDS = 2.0
+LOAD_SECONDS = 1.0
+OUTAGE_SECONDS = 5.0
 LAST_USE_SECONDS = 60.0
+MOST_ROWS = 50_000
+"""Rows that are kept while they cannot be written; of what comes on top only the tenant and the day are kept."""
+
 DIMENSIONS = ("tenant", "app", "interface", "model", "day")
 _WATCH_SECONDS = 60.0
 _MODEL_LENGTH = 200
+_FORGOTTEN_SECONDS = 30 * 86400
+_OTHER = "?"
 _logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _Row = tuple[str, str, str, str, str]
@@ -38,14 +50,10 @@ class _Count:
     errors: int = 0
     audio_seconds: float = 0.0
 
-    def add(self, other: _Count) -> None:
-        self.requests += other.requests
-        self.errors += other.errors
-        self.audio_seconds += other.audio_seconds
-
 
 @dataclass(slots=True)
 class _Batch:
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
     counts: dict[_Row, _Count] = field(default_factory=dict)
     last_use: dict[tuple[bool, str], float] = field(default_factory=dict)
 
@@ -69,23 +77,28 @@ class _Sums:
 class Usage:
     """Counts usage on the event loop and writes it from a thread; every method belongs to the loop.
 
-    `run` calls a function in a thread; `clock` gives Unix seconds.
+    `run` calls a function in a thread; `clock` gives Unix seconds, `monotonic` seconds that only go forward.
     """
 
-    def __init__(self, database: Database, run: Run, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, database: Database, run: Run, clock: Callable[[], float], monotonic: Callable[[], float]
+    ) -> None:
         self._database = database
         self._run = run
         self._clock = clock
+        self._monotonic = monotonic
         self._pending = _Batch()
         self._writing = _Batch()
+        self._written = ""
+        self._load_again = -inf
         self._sums: dict[str, _Sums] = {}
         self._asked: dict[str, float] = {}
-        self._last_use_written: dict[str, float] = {}
+        self._noted: dict[str, float] = {}
         self._day = (0, "")
         self._flushing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
-    def record(self, principal: Principal, interface: str, model: str, error: bool = False) -> None:
+    def record(self, principal: Principal, interface: str, model: str, *, error: bool = False) -> None:
         """Count one request; costs microseconds and never fails."""
         count = self._count(principal, interface, model)
         count.requests += 1
@@ -97,21 +110,23 @@ class Usage:
 
     def touch(self, principal: Principal) -> None:
         """Note that a credential was used just now; written at most once a minute."""
-        identifier, now = principal.credential_id, self._clock()
-        if now - self._last_use_written.get(identifier, 0.0) >= LAST_USE_SECONDS:
-            self._last_use_written[identifier] = now
-            self._pending.last_use[principal.app_id is not None, identifier] = now
+        identifier, now = principal.credential_id, self._monotonic()
+        if now - self._noted.get(identifier, -inf) >= LAST_USE_SECONDS and len(self._pending.last_use) < MOST_ROWS:
+            self._noted[identifier] = now
+            self._pending.last_use[principal.app_id is not None, identifier] = self._clock()
 
     async def load(self, tenant_id: str) -> None:
         """Make `audio_used` of a tenant know what the database has; while that fails, it counts what it knew before."""
-        self._asked[tenant_id] = self._clock()
+        now = self._asked[tenant_id] = self._monotonic()
         sums = self._sums.get(tenant_id)
-        if sums is None or sums.day != self.today():
-            async with self._flushing:  # what is being written must not count twice
-                try:
-                    self._sums |= await self._run(_sums, self._database, [tenant_id], self.today())
-                except (SQLAlchemyError, OSError) as error:
-                    _logger.warning("audio budgets are counted without the database: %s", type(error).__name__)
+        if (sums is not None and sums.day == self.today()) or now < self._load_again:
+            return
+        try:
+            async with asyncio.timeout(LOAD_SECONDS), self._flushing:  # what is being written must not count twice
+                self._sums |= await self._run(_sums, self._database, [tenant_id], self.today())
+        except (TimeoutError, SQLAlchemyError, OSError) as error:
+            self._load_again = now + OUTAGE_SECONDS
+            _logger.warning("audio budgets are counted without the database: %s", type(error).__name__)
 
     def audio_used(self, tenant_id: str) -> tuple[float, float]:
         """Seconds of audio of a tenant today and this month (UTC), as far as they are loaded and counted here.
@@ -133,9 +148,14 @@ class Usage:
 
         Raises:
             ManagementError: a dimension is unknown.
+            AccessUnavailable: the database does not answer.
         """
         await self.flush()
-        rows: list[dict[str, Any]] = await self._run(summarise, self._database, since, until, by)
+        try:
+            rows: list[dict[str, Any]] = await self._run(summarise, self._database, since, until, by)
+        except (SQLAlchemyError, OSError) as error:
+            _logger.warning("usage cannot be read: %s", type(error).__name__)
+            raise AccessUnavailable("the database of usage does not answer", retry_after=FLUSH_SECONDS) from None
         return rows
 
     async def start(self) -> None:
@@ -154,22 +174,22 @@ class Usage:
     async def flush(self) -> None:
         """Write what was counted; on failure it is kept for the next time."""
         async with self._flushing:
-            today = self.today()
-            watched = self._watched()
-            if not self._pending and not watched:
-                return
-            self._writing, self._pending = self._pending, _Batch()
-            try:
-                sums = await self._run(_write, self._database, self._writing, watched, today)
-            except (SQLAlchemyError, OSError) as error:
-                _logger.warning("usage could not be written and is kept: %s", type(error).__name__)
-                self._keep()
-            except BaseException:
-                self._keep()
-                raise
-            else:
+            for _ in range(2):  # what could not be written before, then what came since
+                if not self._writing:
+                    self._writing, self._pending = self._pending, _Batch()
+                watched = self._watched()
+                if not self._writing and not watched:
+                    return
+                today = self.today()
+                try:
+                    self._sums = await self._run(_write, self._database, self._writing, self._written, watched, today)
+                except (SQLAlchemyError, OSError) as error:
+                    _logger.warning("usage could not be written and is kept: %s", type(error).__name__)
+                    return
+                self._written = self._writing.id
                 self._writing = _Batch()
-                self._sums = sums
+                if not self._pending:
+                    return
 
     async def _flush_forever(self) -> None:
         while True:
@@ -177,20 +197,19 @@ class Usage:
             # Shielded: a stop in the middle of a write must not make it count again.
             await asyncio.shield(self.flush())
 
-    def _keep(self) -> None:
-        for row, count in self._writing.counts.items():
-            self._pending.counts.setdefault(row, _Count()).add(count)
-        self._pending.last_use = {**self._writing.last_use, **self._pending.last_use}
-        self._writing = _Batch()
-
     def _count(self, principal: Principal, interface: str, model: str) -> _Count:
         if len(model) > _MODEL_LENGTH or not model.isprintable():
-            model = "?"  # no name that a database refuses may hold up the batch
+            model = _OTHER  # no name that a database refuses may hold up the batch
+        counts = self._pending.counts
         row = (principal.tenant_id, self.today(), principal.credential_id, interface, model)
-        return self._pending.counts.setdefault(row, _Count())
+        if len(counts) >= MOST_ROWS and row not in counts:
+            row = (principal.tenant_id, self.today(), _OTHER, _OTHER, _OTHER)
+        return counts.setdefault(row, _Count())
 
     def _watched(self) -> list[str]:
-        oldest = self._clock() - _WATCH_SECONDS
+        now = self._monotonic()
+        self._noted = {used: noted for used, noted in self._noted.items() if now - noted < LAST_USE_SECONDS}
+        oldest = now - _WATCH_SECONDS
         self._asked = {tenant: asked for tenant, asked in self._asked.items() if asked >= oldest}
         return list(self._asked)
 
@@ -244,20 +263,42 @@ def summarise(database: Database, since: date, until: date, by: Sequence[str]) -
         return [dict(row._mapping) for row in connection.execute(query)]
 
 
-def _write(database: Database, batch: _Batch, watched: list[str], today: str) -> dict[str, _Sums]:
+class _AlreadyWritten(Exception):
+    """A batch is in the database although its commit was not answered."""
+
+
+def _write(database: Database, batch: _Batch, previous: str, watched: list[str], today: str) -> dict[str, _Sums]:
+    """Write a batch, unless it was written before, and read the sums of the tenants that are watched.
+
+    Rows are written in one order, on every node, so that nodes wait for each other and never in a circle.
+    """
     for attempt in range(3):
         try:
             with database.writing() as connection:
-                for row, count in batch.counts.items():
+                _number(connection, batch.id, previous)
+                for row, count in sorted(batch.counts.items(), key=lambda item: item[0]):
                     _add(connection, row, count)
-                for (is_app, identifier), at in batch.last_use.items():
+                for (is_app, identifier), at in sorted(batch.last_use.items()):
                     table = apps if is_app else api_keys
                     connection.execute(sa.update(table).where(table.c.id == identifier).values(last_used_at=at))
+            break
+        except _AlreadyWritten:
             break
         except IntegrityError:  # another node inserted the same row first
             if attempt == 2:
                 raise
     return _sums(database, watched, today)
+
+
+def _number(connection: sa.Connection, batch_id: str, previous: str) -> None:
+    """Note that a batch is written, in place of the process's previous one, or of what dead processes left."""
+    now = time.time()
+    try:
+        connection.execute(sa.insert(usage_batches).values(id=batch_id, written_at=now))
+    except IntegrityError:
+        raise _AlreadyWritten from None
+    old = usage_batches.c.id == previous if previous else usage_batches.c.written_at < now - _FORGOTTEN_SECONDS
+    connection.execute(sa.delete(usage_batches).where(old))
 
 
 def _add(connection: sa.Connection, row: _Row, count: _Count) -> None:

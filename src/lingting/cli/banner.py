@@ -15,10 +15,10 @@ DEMO = "demo"
 
 def greet(settings: Settings, url: str) -> None:
     """On the very first start make the demo credentials and show how to use them; later show their names."""
-    from lingting.access.database import Database
+    from lingting.access.database import COMMAND_SECONDS, Database
     from lingting.access.directory import Directory
 
-    database = Database(settings.database)
+    database = Database(settings.database, COMMAND_SECONDS)
     try:
         database.open()
         directory = Directory(database)

@@ -102,7 +102,7 @@ def record(service: Backend, exchange: Exchange) -> None:
     """Count a finished request for its tenant; its audio is charged when recognition begins."""
     if exchange.principal is not None:
         failed = exchange.code != 0 or exchange.status >= 400
-        service.access.usage.record(exchange.principal, exchange.interface, exchange.model, failed)
+        service.access.usage.record(exchange.principal, exchange.interface, exchange.model, error=failed)
 
 
 def language(settings: Settings) -> Language | None:
