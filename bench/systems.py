@@ -105,7 +105,7 @@ class Ours:
             changed += erased(seen, confirmed)
             seen = confirmed
 
-        session.on_change = lambda: look(session.confirmed)
+        session.on_event = lambda _: look(session.confirmed)
         for start in range(0, len(samples), _LIVE_PACKET):
             session.accept(samples[start : start + _LIVE_PACKET])
             await asyncio.sleep(pace)

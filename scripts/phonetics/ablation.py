@@ -25,14 +25,14 @@ from wetext import Normalizer
 
 from lingting.audio.decode import Decoder
 from lingting.domain import Hypothesis
-from lingting.engines.whisper import WhisperEngine
+from lingting.engines.whisper.engine import SPARE, WINDOWS
+from lingting.engines.whisper.model import WhisperModel
+from lingting.engines.whisper.values import DecodeRequest
 from lingting.phonetics import Corrector
 from lingting.phonetics.corrector import KENLM, Tuning
 from lingting.phonetics.lattice import Sounds
 from lingting.phonetics.lexicon import Lexicon
 from lingting.phonetics.models import CompactModel, KenlmModel, LanguageModel
-from lingting.recognition.batcher import SPARE
-from lingting.recognition.engine import DecodeRequest
 from lingting.text.scoring import ErrorCount, error_rate, tokens
 from lingting.text.script import convert
 
@@ -123,18 +123,18 @@ async def decode(model: Path) -> list[tuple[str, str, list[tuple[str, float, lis
     if "LINGTING_SPEECH_DIR" not in os.environ:
         raise SystemExit("set LINGTING_SPEECH_DIR to the folder of the recordings and their manifest.tsv")
     folder = Path(os.environ["LINGTING_SPEECH_DIR"])
-    engine = WhisperEngine(model, workers=1)
+    engine = WhisperModel(model, 1)
     decoder = Decoder()
     found = []
     with (folder / "manifest.tsv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     for row in rows:
         seconds = float(row["seconds"])
-        if row["language"] != "zh" or seconds > engine.windows[-1]:
+        if row["language"] != "zh" or seconds > WINDOWS[-1]:
             continue
         path = folder / row["path"]
         samples = await decoder.decode(path, format=path.suffix[1:], sample_rate=16_000, max_seconds=60)
-        window = next((window for window in engine.windows if window >= seconds + SPARE), engine.windows[-1])
+        window = next((window for window in WINDOWS if window >= seconds + SPARE), WINDOWS[-1])
         encoded = engine.encode(samples, window)
         (answer,) = engine.decode([DecodeRequest(encoded, "zh")])
         (times,) = engine.align([(encoded, "zh", answer.hypotheses[0])])

@@ -70,3 +70,27 @@ class RecognitionTooSlow(RecognitionFailed):
         super().__init__(
             f"the recognition took longer than the limit of {seconds:g} s; try again later, or send shorter recordings"
         )
+
+
+class EngineRestarted(LingtingError):
+    """An engine lost the works that it held; they can be begun again.
+
+    Attributes:
+        guilty: whether one of the works of this call may be the cause.
+    """
+
+    def __init__(self, message: str, *, guilty: bool) -> None:
+        super().__init__(message)
+        self.guilty = guilty
+
+
+class StreamBehind(LingtingError):
+    """A stream is sent faster than it can be heard, and its buffer is full: the sender should wait and send again.
+
+    Attributes:
+        retry_after: seconds after which there will be room.
+    """
+
+    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

@@ -14,10 +14,11 @@ from lingting.engines.whisper import WhisperEngine
 from lingting.models.store import Store
 from lingting.phonetics import Corrector
 from lingting.processors import physical_cores
-from lingting.recognition.batcher import Batcher
 from lingting.recognition.endpoint import EndpointConfig
 from lingting.recognition.live import LiveConfig, LiveSession
 from lingting.recognition.oneshot import Recognizer
+from lingting.recognition.rescoring import SecondPass
+from lingting.recognition.scheduler import Scheduler
 from lingting.recognition.utterance import Writing
 from lingting.settings import Settings
 from lingting.streams import Streams
@@ -26,6 +27,8 @@ from lingting.text import grammars
 log = logging.getLogger(__name__)
 
 _LISTENERS = 4
+_READERS = 2
+_WRITERS = 2
 
 
 def second_pass(settings: Settings) -> Corrector | None:
@@ -52,39 +55,46 @@ class Recognition:
     def __init__(self, settings: Settings) -> None:
         folder = Store.at(settings.models_dir).path(settings.model)
         workers = settings.compute_threads or physical_cores()
-        engine = WhisperEngine(folder, workers, settings.model)
         corrector = second_pass(settings)
         if settings.convert_numbers:
             grammars.load()
+        rescorer = SecondPass(corrector) if corrector and settings.script != "as-is" else None
+        engine = WhisperEngine.load(folder, workers, name=settings.model, rescorer=rescorer)
         self.language_model = corrector.language_model_name if corrector else "off"
         log.info("model %s on %d workers, second pass over Chinese: %s", settings.model, workers, self.language_model)
         if corrector and corrector.unused_language_model:
             log.warning("the language model that was found is not used: %s", corrector.unused_language_model)
-        self._pool = ThreadPoolExecutor(_LISTENERS, thread_name_prefix="listen")
-        self.batcher = Batcher(engine, workers)
+        self._listeners = ThreadPoolExecutor(_LISTENERS, thread_name_prefix="listen")
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
+        self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="write")
+        self.scheduler = Scheduler(workers)
         writing = Writing(
             script=settings.script,
             convert_numbers=settings.convert_numbers,
             language=None if settings.language == "auto" else settings.language,
-            corrector=corrector,
         )
         endpoint = EndpointConfig(
             silence=settings.endpoint_silence_ms / 1000,
             longest=settings.max_utterance_seconds,
         )
         self.recognizer = Recognizer(
-            self.batcher,
+            self.scheduler,
+            engine,
             detector=VoiceDetector(),
             writing=writing,
-            live=LiveConfig(endpoint),
-            pool=self._pool,
+            live=LiveConfig(endpoint, backlog=settings.stream_backlog_seconds),
+            listeners=self._listeners,
+            readers=self._readers,
+            writers=self._writers,
             max_wait=settings.max_wait_seconds,
+            max_lag=settings.max_lag_seconds,
         )
 
     def close(self) -> None:
         """Finish what is queued and stop the threads."""
-        self.batcher.close()
-        self._pool.shutdown()
+        self.scheduler.close()
+        for pool in (self._listeners, self._readers, self._writers):
+            pool.shutdown()
 
 
 class Service:
@@ -102,7 +112,7 @@ class Service:
         self.access = Access(settings)
         self.decoder = Decoder()
         self.streams: Streams[Principal] = Streams(
-            self._open_live,
+            self.open_live,
             lease=self.access.limits.acquire_stream,
             idle_seconds=settings.stream_idle_seconds,
             max_seconds=settings.stream_max_seconds,
@@ -125,12 +135,12 @@ class Service:
     @property
     def queued(self) -> int:
         """Jobs that wait for the engine."""
-        return 0 if self._recognition is None else self._recognition.batcher.queued
+        return 0 if self._recognition is None else self._recognition.scheduler.queued
 
     @property
     def predicted_wait(self) -> Seconds:
         """Seconds until a file that came now would start."""
-        return 0.0 if self._recognition is None else self._recognition.batcher.predicted_wait()
+        return 0.0 if self._recognition is None else self._recognition.scheduler.predicted_wait()
 
     async def start(self) -> None:
         """Load the model, open the database, and recognise a moment of silence to be warm.
@@ -157,8 +167,13 @@ class Service:
         await self.decoder.close()
         await self.access.close()
 
-    def _open_live(self, options: RecognitionOptions) -> LiveSession:
-        return self.recognizer.open_live(options)
+    def open_live(self, principal: Principal, options: RecognitionOptions) -> LiveSession:
+        """Begin to recognise a stream of this caller.
+
+        Raises:
+            Overloaded: the server is too busy for another stream.
+        """
+        return self.recognizer.open_live(options, principal.account)
 
 
 def build(settings: Settings) -> Service:

@@ -135,6 +135,16 @@ class Settings(BaseSettings):
         7200.0,
         description="Longest time for decoding and recognising one file of flash or OpenAI transcriptions, in seconds.",
     )
+    max_lag_seconds: PositiveSeconds = Field(
+        5.0,
+        description="New streams are refused while live text comes later than this behind its sound, in seconds; "
+        "inf sets no limit.",
+    )
+    stream_backlog_seconds: PositiveSeconds = Field(
+        300.0,
+        description="Sound of one stream that may wait to be heard, in seconds; a sender that is faster is told to "
+        "slow down.",
+    )
     request_timeout_seconds: PositiveSeconds = Field(
         30.0,
         description="A sender that takes longer than this for its headers, or pauses this long in its body, is cut.",

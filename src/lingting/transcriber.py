@@ -21,6 +21,7 @@ from lingting.audio.formats import DECLARED
 from lingting.domain import SAMPLE_RATE, Language, RecognitionOptions, Samples, Seconds, Sentence, Transcript
 from lingting.errors import LingtingError
 from lingting.models import Store, install
+from lingting.recognition.events import LiveEvent
 from lingting.recognition.live import LiveSession
 from lingting.service import Recognition
 from lingting.settings import Settings, load
@@ -80,7 +81,10 @@ class Transcriber:
         }
         chosen = {name: value for name, value in given.items() if value is not None}
         # nobody else's work is refused for ours, so ours may wait
-        self.settings = (settings or load()).model_copy(update=chosen | {"max_wait_seconds": math.inf})
+        self.settings = (settings or load()).model_copy(
+            update=chosen
+            | {"max_wait_seconds": math.inf, "max_lag_seconds": math.inf, "stream_backlog_seconds": math.inf}
+        )
         self._closed = False
         _ensure(self.settings)
         self._recognition = Recognition(self.settings)
@@ -241,7 +245,7 @@ class Stream:
         self._accepted = 0
         self._ended = False
         self._changed = threading.Event()
-        session.on_change = self._note
+        session.on_event = self._note
 
     def __enter__(self) -> Stream:
         return self
@@ -321,7 +325,7 @@ class Stream:
         self._accepted += len(samples)
         self._transcriber._post(self._session.accept, samples)
 
-    def _note(self) -> None:
+    def _note(self, _: LiveEvent) -> None:
         """On the loop: keep what readers of other threads are shown."""
         if not self._ended:
             self._shown = (self._session.confirmed, self._session.guess, self._session.text)

@@ -10,12 +10,13 @@ import pytest
 
 from lingting.audio.voice import VoiceDetector
 from lingting.domain import SAMPLE_RATE, RecognitionOptions, Samples
-from lingting.errors import RecognitionFailed
-from lingting.recognition.batcher import Batcher
+from lingting.errors import RecognitionFailed, StreamBehind
 from lingting.recognition.endpoint import Ended, EndpointConfig, Endpointer, Started
-from lingting.recognition.engine import Decoded, DecodeRequest
+from lingting.recognition.engine import Heard, Need, Request
+from lingting.recognition.events import Final, Guess, LiveEvent, SpeechStarted, SpeechStopped
 from lingting.recognition.live import LiveConfig, LiveSession
 from lingting.recognition.oneshot import Recognizer
+from lingting.recognition.scheduler import Scheduler
 from lingting.recognition.utterance import Writing
 from lingting.text import normalise
 from tests.recognition.conftest import Use
@@ -134,28 +135,34 @@ def test_audio_that_was_recognised_is_forgotten() -> None:
 
 def in_session(
     work: Callable[[LiveSession], Awaitable[None]], engine: FakeEngine, config: LiveConfig | None = None
-) -> Batcher:
-    batcher = Batcher(engine, workers=1)
+) -> Scheduler:
+    scheduler = Scheduler(1)
 
     async def go() -> None:
         with ThreadPoolExecutor(2) as pool:
             session = LiveSession(
-                batcher,
+                scheduler,
+                engine,
                 detector=VoiceDetector(),
                 writing=Writing(),
                 config=config or LiveConfig(),
-                pool=pool,
+                listeners=pool,
+                writers=pool,
                 options=RecognitionOptions(timestamps=False),
             )
             await work(session)
 
     asyncio.run(go())
-    batcher.close()
-    return batcher
+    scheduler.close()
+    return scheduler
 
 
-def _characters(request: DecodeRequest) -> Decoded:
-    return says("天地玄黄宇宙洪荒日月盈昃辰宿列张"[: 1 + int(request.encoded.seconds * 2)])
+def _seconds(request: Request) -> float:
+    return len(request.samples) / SAMPLE_RATE
+
+
+def _characters(request: Request) -> Heard:
+    return says("天地玄黄宇宙洪荒日月盈昃辰宿列张"[: 1 + int(_seconds(request) * 2)])
 
 
 def test_the_confirmed_text_only_grows_and_the_final_text_continues_it() -> None:
@@ -179,7 +186,7 @@ def test_confirmed_text_says_how_much_of_the_sound_it_covers() -> None:
 
     async def work(session: LiveSession) -> None:
         changed = asyncio.Event()
-        session.on_change = changed.set
+        session.on_event = lambda _: changed.set()
         session.accept(np.concatenate([said, silence(1.5), said]))
         assert session.confirmed_seconds == 0
         async with asyncio.timeout(30):
@@ -195,7 +202,7 @@ def test_confirmed_text_says_how_much_of_the_sound_it_covers() -> None:
 def test_text_is_shown_while_someone_still_speaks() -> None:
     async def work(session: LiveSession) -> None:
         changed = asyncio.Event()
-        session.on_change = changed.set
+        session.on_event = lambda event: changed.set() if isinstance(event, Guess) else None
         session.accept(speech()[: 2 * SAMPLE_RATE])
         async with asyncio.timeout(30):
             await changed.wait()
@@ -209,10 +216,10 @@ def test_text_is_shown_while_someone_still_speaks() -> None:
 def test_a_guess_costs_no_more_at_the_end_of_a_long_utterance_than_at_its_start() -> None:
     guessed: list[float] = []
 
-    def answer(request: DecodeRequest) -> Decoded:
-        if request.beam == 1:
-            guessed.append(request.encoded.seconds)
-        return says(("天地玄黄宇宙洪荒日月盈昃辰宿列张" * 5)[: 1 + int(request.encoded.seconds * 4)])
+    def answer(request: Request) -> Heard:
+        if request.need is Need.GUESS:
+            guessed.append(_seconds(request))
+        return says(("天地玄黄宇宙洪荒日月盈昃辰宿列张" * 5)[: 1 + int(_seconds(request) * 4)])
 
     async def work(session: LiveSession) -> None:
         shown = 0
@@ -237,7 +244,7 @@ def test_silence_gives_no_text_and_costs_no_decoding() -> None:
         assert (await session.finish()).text == ""
 
     in_session(work, engine)
-    assert engine.encoded == []
+    assert engine.begun == []
 
 
 def test_a_stream_without_audio_finishes_at_once() -> None:
@@ -257,12 +264,11 @@ def test_an_aborted_session_leaves_nothing_behind() -> None:
         session.accept(speech())
         assert session.text == ""
 
-    batcher = in_session(work, FakeEngine())
-    assert batcher.queued == 0
+    assert in_session(work, FakeEngine()).queued == 0
 
 
 def test_a_failing_engine_fails_the_final_text_in_words_of_the_domain() -> None:
-    def answer(request: DecodeRequest) -> Decoded:
+    def answer(request: Request) -> Heard:
         raise RuntimeError("boom")
 
     async def work(session: LiveSession) -> None:
@@ -271,6 +277,114 @@ def test_a_failing_engine_fails_the_final_text_in_words_of_the_domain() -> None:
             await session.finish()
 
     in_session(work, FakeEngine(answer))
+
+
+def test_an_utterance_on_which_the_engine_fails_is_missing_and_the_rest_is_there() -> None:
+    quiet = speech() * np.float32(0.3)
+
+    def answer(request: Request) -> Heard:
+        if request.samples.max() < quiet.max() * 1.1:
+            raise RuntimeError("boom")
+        return says("天地玄黄")
+
+    async def work(session: LiveSession) -> None:
+        finals: list[Final] = []
+        session.on_event = lambda event: finals.append(event) if isinstance(event, Final) else None
+        for piece in packets(np.concatenate([speech(), silence(1.5), quiet, silence(1.5), speech(), silence(1.5)])):
+            session.accept(piece)
+        assert (await session.finish()).text == "天地玄黄。天地玄黄。"
+        assert [final.failed for final in finals] == [False, True, False]
+        assert session.failures == 1
+
+    in_session(work, FakeEngine(answer), LiveConfig(EndpointConfig(pause=5.0)))
+
+
+def test_events_come_in_order_and_finals_are_the_text() -> None:
+    async def work(session: LiveSession) -> None:
+        events: list[LiveEvent] = []
+        session.on_event = events.append
+        for piece in packets(np.concatenate([speech(), silence(1.5), speech(), silence(1.5)])):
+            session.accept(piece)
+            await asyncio.sleep(0.002)
+        transcript = await session.finish()
+        marks = [event for event in events if isinstance(event, SpeechStarted | SpeechStopped)]
+        assert [type(mark) for mark in marks] == [SpeechStarted, SpeechStopped] * 2
+        assert [mark.at for mark in marks] == sorted(mark.at for mark in marks)
+        finals = [event for event in events if isinstance(event, Final)]
+        assert [final.number for final in finals] == [0, 1]
+        assert "".join(final.text for final in finals) == transcript.text
+        assert [final.start for final in finals] == [mark.at for mark in marks[::2]]
+
+    in_session(work, FakeEngine(_characters))
+
+
+def test_a_flush_ends_the_utterance_at_once_and_every_flush_gets_one_final() -> None:
+    async def work(session: LiveSession) -> None:
+        finals: list[Final] = []
+        session.on_event = lambda event: finals.append(event) if isinstance(event, Final) else None
+        session.flush()  # nothing was said yet
+        session.accept(speech())
+        session.flush()
+        session.flush()
+        session.accept(silence(2))
+        session.accept(speech())
+        session.flush()
+        await session.finish()
+        assert [(bool(final.text), final.flushed) for final in finals] == [
+            (False, True),
+            (True, True),
+            (False, True),
+            (True, True),
+        ]
+        assert finals[1].end == pytest.approx(len(speech()) / SAMPLE_RATE)
+
+    in_session(
+        work, FakeEngine(_characters), LiveConfig(EndpointConfig(silence=100.0, pause=100.0, long_silence=100.0))
+    )
+
+
+def test_sound_behind_a_flush_is_an_utterance_of_its_own_and_none_of_it_is_lost() -> None:
+    async def work(session: LiveSession) -> None:
+        finals: list[Final] = []
+        session.on_event = lambda event: finals.append(event) if isinstance(event, Final) else None
+        session.accept(speech()[: 2 * SAMPLE_RATE])
+        session.flush()
+        session.accept(speech()[2 * SAMPLE_RATE :])
+        await session.finish()
+        assert [bool(final.text) for final in finals] == [True, True]
+        assert finals[0].flushed and finals[0].end == 2.0
+        assert not finals[1].flushed and finals[1].start == pytest.approx(2.0, abs=0.1)
+
+    in_session(work, FakeEngine(_characters))
+
+
+def test_a_stream_that_is_sent_faster_than_it_can_be_heard_is_told_to_slow_down_and_then_goes_on() -> None:
+    engine = FakeEngine(_characters)
+
+    async def work(session: LiveSession) -> None:
+        engine.gate.clear()
+        talk = packets(recording("vad_example").samples[: 20 * SAMPLE_RATE])
+        sent = 0
+        with pytest.raises(StreamBehind) as told:
+            for piece in talk:
+                session.require_room()
+                session.accept(piece)
+                sent += 1
+        assert 10 <= sent / 5 < 15
+        assert told.value.retry_after > 0
+        engine.gate.set()
+        while sent < len(talk):
+            try:
+                session.require_room()
+            except StreamBehind:
+                await asyncio.sleep(0.01)
+                continue
+            session.accept(talk[sent])
+            sent += 1
+        transcript = await session.finish()
+        assert transcript.duration == pytest.approx(20.0)
+
+    in_session(work, engine, LiveConfig(EndpointConfig(silence=0.3, longest=5.0), backlog=10.0))
 
 
 # -- sessions over the real engine -------------------------------------------------------------

@@ -102,7 +102,7 @@ def test_a_long_silence_ends_a_sentence_only_past_the_limit(use: Use[tuple[Trans
 
 
 def test_new_work_is_refused_when_the_wait_would_be_too_long(recognition, use: Use[None], monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(recognition.batcher, "predicted_wait", lambda: 60.0)
+    monkeypatch.setattr(recognition.scheduler, "predicted_wait", lambda: 60.0)
 
     async def work(recognizer: Recognizer) -> None:
         with pytest.raises(Overloaded) as refused:
@@ -116,8 +116,7 @@ def test_new_work_is_refused_when_the_wait_would_be_too_long(recognition, use: U
 
 def test_the_windows_fit_how_audio_is_cut() -> None:
     from lingting.audio.segments import WINDOW_COST
-    from lingting.engines.whisper import WINDOWS
-    from lingting.recognition.batcher import SPARE
+    from lingting.engines.whisper.engine import SPARE, WINDOWS
 
     assert [window - SPARE for window in WINDOWS] == pytest.approx(list(WINDOW_COST))
     assert utterances(np.zeros(0, np.float32), np.zeros(0, np.float32), []) == []

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lingting.domain import RecognitionOptions, Samples, Transcript
-from lingting.errors import LingtingError
+from lingting.domain import RecognitionOptions, Transcript
+from lingting.errors import LingtingError, StreamBehind
 from lingting.streams import StreamPacket, Streams
 from lingting.streams.packets import Action
 
@@ -33,13 +34,14 @@ class Session:
     gate: asyncio.Event | None = None
     error: Exception | None = None
     accept_error: Exception | None = None
-    parts: list[Samples] = field(default_factory=list)
+    full: bool = False
+    parts: list[NDArray[np.int16]] = field(default_factory=list)
     finished: int = 0
     aborted: bool = False
 
     @property
     def samples(self) -> list[int]:
-        return [round(float(s) * 32768) for part in self.parts for s in part]
+        return [int(s) for part in self.parts for s in part]
 
     @property
     def text(self) -> str:
@@ -53,8 +55,12 @@ class Session:
     def confirmed_seconds(self) -> float:
         return len(self.samples) / 16000
 
-    def accept(self, samples: Samples) -> None:
-        assert samples.dtype == np.float32
+    def require_room(self) -> None:
+        if self.full:
+            raise StreamBehind("too much waits", retry_after=2.0)
+
+    def accept(self, samples: NDArray[np.int16]) -> None:
+        assert samples.dtype == np.int16
         if self.accept_error is not None:
             raise self.accept_error
         self.parts.append(samples)
@@ -113,7 +119,7 @@ class Bench:
             **({"grace_seconds": 0.01} | settings),
         )
 
-    def _open(self, options: RecognitionOptions) -> Session:
+    def _open(self, owner: Tenant, options: RecognitionOptions) -> Session:
         if self.open_error is not None:
             raise self.open_error
         session, self.next_session = self.next_session or Session(), None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lingting.errors import Overloaded, RecognitionFailed
+from lingting.errors import Overloaded, RecognitionFailed, StreamBehind
 from lingting.streams import StreamPacket
 from lingting.streams.errors import (
     FinalBeforeOthers,
@@ -519,5 +519,23 @@ def test_who_watches_sees_whose_streams_are_live_and_how_long() -> None:
         await bench.send(1, ABORT)
         assert [state.owner.tenant_id for state in bench.streams.overview()] == ["beta"]
         await bench.streams.stop()
+
+    run(scenario)
+
+
+def test_a_packet_that_finds_no_room_is_taken_when_it_is_sent_again() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await bench.send(0, START, pcm(1))
+        (session,) = bench.sessions
+        session.full = True
+        with pytest.raises(StreamBehind):
+            await bench.send(1, CONTINUE, pcm(2))
+        session.full = False
+        await bench.send(1, CONTINUE, pcm(2))
+        await bench.send(1, CONTINUE, pcm(2))
+        session.full = True
+        assert await bench.send(2, END, pcm(3)) == "final 3"
+        assert session.samples == [1, 2, 3]
 
     run(scenario)

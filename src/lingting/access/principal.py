@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 
 from lingting.access.errors import ManagementError, MissingScope, ModelForbidden
+from lingting.domain import Account
 
 SPEECH = "speech_to_text:speech"
 FLASH = "audio:flash"
@@ -84,6 +85,11 @@ class Principal:
     def credential_id(self) -> str:
         """The app_id or the id of the key: not secret, fit for logs and usage."""
         return self.app_id or self.key_id or ""
+
+    @property
+    def account(self) -> Account:
+        """Who the compute for this caller is charged to."""
+        return Account(self.tenant_id)
 
     def require(self, scope: str) -> None:
         """Pass when the credential has `scope`.

@@ -346,7 +346,7 @@ def _explain() -> None:
     """Print what the second pass over Chinese changes."""
     import logging
 
-    from lingting.recognition.utterance import corrections
+    from lingting.recognition.rescoring import corrections
 
     corrections.addHandler(logging.StreamHandler())
     corrections.setLevel(logging.DEBUG)

@@ -1,5 +1,6 @@
 """The values that everything passes around: audio, words, sentences, transcripts, and what a caller may ask for."""
 
+from lingting.domain.account import Account
 from lingting.domain.values import (
     SAMPLE_RATE,
     Hypothesis,
@@ -15,6 +16,7 @@ from lingting.domain.values import (
 
 __all__ = [
     "SAMPLE_RATE",
+    "Account",
     "Hypothesis",
     "Language",
     "RawWord",

@@ -113,6 +113,13 @@ class Endpointer:
             self._end(events, self.audio.end)
         return events
 
+    def flush(self) -> list[Event]:
+        """End the utterance that is open, if one is, with the sound fed so far; the stream goes on."""
+        events: list[Event] = []
+        if self._start is not None:
+            self._end(events, self.audio.end)
+        return events
+
     def forget(self, before: int) -> None:
         """Drop audio that nobody needs any more."""
         before = max(0, min(before, self.audio.end - _KEPT))

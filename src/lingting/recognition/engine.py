@@ -1,79 +1,62 @@
-"""What recognition asks of an engine: encode audio, decode batches of it, align what was decoded."""
+"""What recognition asks of an engine: it makes work of an utterance, and steps works until they are heard.
+
+One verb serves every kind of engine: `step`. What a step does (encode, decode, align, one chunk of a streaming model)
+is the engine's own; whoever schedules the works sees only which may be stepped together.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lingting.domain import Language, Samples, Seconds
+from lingting.domain import Hypothesis, Language, Samples, Seconds
+
+
+class Need(Enum):
+    """What the text is for: a guess that will be replaced, a final text while much waits, or the best there is."""
+
+    GUESS = "guess"
+    QUICK = "quick"
+    BEST = "best"
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
-    """Audio as the engine's decoder sees it.
+class Before:
+    """What was said in the same stream before.
 
     Attributes:
-        window: seconds of audio the encoder was given; only equal windows decode together.
-        seconds: seconds of it that are audio, the rest being padding.
-        states: encoder output, shape (frames, width), float32.
+        text: the end of the text before; empty where that is not known.
+        languages: of the latest utterances that became final, oldest first.
     """
 
-    window: int
-    seconds: Seconds
-    states: NDArray[np.float32]
+    text: str = ""
+    languages: tuple[Language, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class DecodeRequest:
-    """One utterance to decode.
+class Request:
+    """One utterance to recognise. Plain data, so that it can go to another process.
 
     Attributes:
-        encoded: the encoded audio.
-        language: the language to write, None to let the engine's own scores decide between Chinese and English.
-        prior: log odds of Chinese over English known before listening, from the stream's memory; 0 is none.
-        beam: beam size; 1 is greedy.
-        context: text that the engine takes as said before, e.g. hot words.
+        samples: the sound, at most the engine's `longest`.
+        need: what the text is for.
+        language: the language to write; None lets the engine decide between Chinese and English.
+        hot_words: names and terms to listen for, the most wanted first.
+        before: what was said before.
+        times: whether the times of the characters are wanted.
     """
 
-    encoded: Encoded
+    samples: Samples = field(repr=False)
+    need: Need = Need.BEST
     language: Language | None = None
-    prior: float = 0.0
-    beam: int = 5
-    context: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineHypothesis:
-    """One way an engine wrote an utterance.
-
-    Attributes:
-        text: the text, stripped.
-        tokens: the engine's own text tokens, without time tokens.
-        log_probability: sum over tokens, nats.
-        average: `log_probability` per token, nats.
-        borders: offsets in `text` behind which a segment of the engine's own ends.
-        truncated: the token budget ran out before the engine was done.
-    """
-
-    text: str
-    tokens: tuple[int, ...]
-    log_probability: float
-    average: float
-    borders: tuple[int, ...] = ()
-    truncated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """An engine's answer: hypotheses, best first, at least one; its language; how sure it is that nobody spoke."""
-
-    language: Language
-    hypotheses: tuple[EngineHypothesis, ...]
-    no_speech: float = 0.0
+    hot_words: tuple[str, ...] = ()
+    before: Before = Before()
+    times: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +71,51 @@ class CharacterTimes:
     probability: NDArray[np.float32] = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What an engine made of an utterance.
+
+    Attributes:
+        text: the text; empty where nobody spoke.
+        language: the language it was written in.
+        times: when each character was said; None where that wasn't asked for or the engine cannot tell.
+        borders: offsets in `text` behind which a segment of the engine's own ends.
+        average: mean log probability of a token, nats; None where the engine has none.
+    """
+
+    text: str
+    language: Language
+    times: CharacterTimes | None = None
+    borders: tuple[int, ...] = ()
+    average: float | None = None
+
+
+class Work(Protocol):
+    """A piece of an engine's work that is ready to be stepped. Only its engine looks inside."""
+
+    @property
+    def group(self) -> Hashable:
+        """Works of equal group may be stepped together."""
+        ...
+
+    @property
+    def most(self) -> int:
+        """How many works a step is worth; 1 says that company gains nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a step made of one work: `more` to do, or else what was `heard`, or an `error` that concerns it alone.
+
+    A streaming engine may give both `heard`, the text so far, and `more`.
+    """
+
+    heard: Heard | None = None
+    more: Work | None = None
+    error: Exception | None = None
+
+
 class Engine(Protocol):
     """A speech model. All methods are thread-safe, block, and release the interpreter lock while computing."""
 
@@ -96,29 +124,68 @@ class Engine(Protocol):
         """Name of the model."""
         ...
 
-    @property
-    def windows(self) -> tuple[int, ...]:
-        """Seconds of audio the encoder may be given for its best text, ascending."""
+    def step(self, works: Sequence[Work]) -> Sequence[Outcome]:
+        """Do the next thing for works of equal group; outcomes in the same order.
+
+        Raises:
+            EngineRestarted: the engine lost what it knew of these works; they can be begun again.
+            Exception: anything else concerns some of the works; which ones shows when each is stepped alone.
+        """
         ...
+
+
+class OfflineEngine(Engine, Protocol):
+    """An engine that hears an utterance as a whole."""
 
     @property
-    def fast_windows(self) -> tuple[int, ...]:
-        """The same for text that is a little worse and cheaper, which is what live streams get when much waits."""
+    def longest(self) -> Seconds:
+        """The longest utterance it takes."""
         ...
+
+    def begin(self, request: Request) -> Work:
+        """The first work of an utterance."""
+        ...
+
+
+class Ear(Protocol):
+    """A streaming engine's hearing of one utterance; used by one thread or task at a time."""
+
+    def feed(self, samples: Samples) -> Work | None:
+        """Take the sound that comes next; a work if there is enough of it for one and none is out."""
+        ...
+
+    def finish(self) -> Work | None:
+        """No more sound comes: the work whose last outcome is the final text; None where there was no sound."""
+        ...
+
+    def close(self) -> None:
+        """Forget it, at any time."""
+        ...
+
+
+class StreamingEngine(Engine, Protocol):
+    """An engine that hears an utterance while it is spoken."""
 
     @property
-    def guess_windows(self) -> tuple[int, ...]:
-        """The same for guesses at unfinished speech; cheaper still."""
+    def delay(self) -> Seconds:
+        """Sound that must follow a word before its text can come."""
         ...
 
-    def encode(self, samples: Samples, window: int) -> Encoded:
-        """Encode at most `window` seconds of audio, padded with silence."""
+    def listen(self, language: Language | None, hot_words: tuple[str, ...]) -> Ear:
+        """Begin to hear an utterance."""
         ...
 
-    def decode(self, requests: Sequence[DecodeRequest]) -> list[Decoded]:
-        """Decode utterances of equal window and beam together, in the order given."""
-        ...
 
-    def align(self, items: Sequence[tuple[Encoded, Language, EngineHypothesis]]) -> list[CharacterTimes]:
-        """Find when each character was said, for utterances of equal window."""
+class Rescorer(Protocol):
+    """Picks among an engine's hypotheses and rewrites the one picked. Thread-safe."""
+
+    def rescore(
+        self, hypotheses: Sequence[Hypothesis], language: Language, *, before: str, hot_words: Sequence[str]
+    ) -> tuple[int, str]:
+        """The number of the hypothesis it starts from, and its text, of the same length character for character.
+
+        Args:
+            hypotheses: best first, at least one; the first with the confidence of its characters where it is known.
+            before: the end of the text before.
+        """
         ...

@@ -1,13 +1,14 @@
 """Live recognition: text that grows while someone speaks.
 
-While an utterance goes on, it is decoded again as audio comes and the result is shown as a guess. When speech pauses,
-its full-quality decode begins; when the pause lasts, that result is final. Text that is final never changes.
+Voice activity finds utterances. While one goes on, partials guess at it (`recognition/partials.py`). When speech
+pauses, its full-quality decode begins; when the pause lasts, that result is final. Text that is final never changes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -15,27 +16,35 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lingting.audio.segments import quietest_cut
+from lingting.audio.pcm import pcm16_to_samples
 from lingting.audio.voice import VoiceDetector
-from lingting.domain import (
-    SAMPLE_RATE,
-    Language,
-    RecognitionOptions,
-    Samples,
-    Seconds,
-    Sentence,
-    Transcript,
-)
-from lingting.errors import RecognitionFailed
-from lingting.recognition.batcher import Batcher, Job, Kind, Recognised
+from lingting.domain import SAMPLE_RATE, Account, Language, RecognitionOptions, Samples, Seconds, Sentence, Transcript
+from lingting.errors import RecognitionFailed, StreamBehind
+from lingting.recognition.arrivals import Arrivals
 from lingting.recognition.endpoint import Ended, EndpointConfig, Endpointer, Event, Paused, Started
-from lingting.recognition.steady import steady
-from lingting.recognition.utterance import Writing, glue, transcript
-from lingting.text import spacing
-from lingting.text.words import has_han
+from lingting.recognition.engine import Before, Heard, Need, OfflineEngine, Request, Work
+from lingting.recognition.events import Final, Guess, LiveEvent, SpeechStarted, SpeechStopped
+from lingting.recognition.partials import PartialsConfig, Redecoding, Stream
+from lingting.recognition.scheduler import Scheduler
+from lingting.recognition.utterance import Writing, join_texts, transcript
 
 log = logging.getLogger(__name__)
+
+_FINAL_PATIENCE: Seconds = 0.5
+_SAID = 40
+"""Characters of the text before that the second pass gets to see."""
+_LANGUAGES = 12
+"""Languages of the latest finals that the next is told; what was before hardly counts any more."""
+_PIECE = 5 * SAMPLE_RATE
+"""Voice activity takes so much at a time, so that streams take turns."""
+_RUN_AHEAD = 60 * SAMPLE_RATE
+"""Voice activity goes on while less than this waits for its final text."""
+_FAST: Seconds = 5.0
+"""A stream that is so far ahead of a speaker is no live one: its work is done in the background."""
+_LEAK = 1.25
+"""A speaker catches up with what was sent at once, at this many seconds a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,100 +53,102 @@ class LiveConfig:
 
     Attributes:
         endpoint: when an utterance ends.
-        first: audio of an utterance, padding included, before the first guess at it.
-        step: new audio before the next guess.
-        growth: the same as a part of the utterance, whose decode costs more the longer it is.
-        sure: from this much audio on the language of a guess is kept for the utterance.
-        tail: behind a guess at more audio than this, the next begins later, so that none costs more than another.
-        open: it begins at least this much before the end of the guess before it.
+        partials: when guesses are due.
+        backlog: seconds of sound that may wait to be heard before a sender is told to slow down.
     """
 
     endpoint: EndpointConfig = field(default_factory=EndpointConfig)
-    first: Seconds = 0.7
-    step: Seconds = 0.4
-    growth: float = 0.06
-    sure: Seconds = 2.5
-    tail: Seconds = 3.5
-    open: Seconds = 1.2
+    partials: PartialsConfig = field(default_factory=PartialsConfig)
+    backlog: Seconds = 300.0
 
 
 @dataclass(eq=False, slots=True)
 class _Utterance:
-    """An utterance that is not final yet; only the event loop touches it.
+    """An utterance that is not final yet, or an end that was asked for where nothing was said (`partials` is None).
 
     Attributes:
-        anchor: the sample at which the audio of the next guess begins.
-        settled: the text of guesses before that.
-        guess: what is shown.
-        previous: what the guess before would have shown.
-        heard: one past the last sample that a guess or the final text has heard.
+        partials: guesses at it.
+        final: its full decode, begun at a pause or at its end.
+        final_end: one past the last sample of `final`.
+        ended: how it ended; None while it goes on.
+        flushed: it ended because the caller said so.
     """
 
     start: int
-    anchor: int
-    settled: str = ""
-    guess: str = ""
-    previous: str = ""
-    heard: int = 0
-    partial: asyncio.Future[Recognised | None] | None = None
-    final: asyncio.Future[Recognised | None] | None = None
+    partials: Redecoding | None = None
+    final: asyncio.Future[Heard | None] | None = None
     final_end: int = -1
-    language: Language | None = None
     ended: Ended | None = None
+    flushed: bool = False
 
 
-_WHOLE = 4
-"""A longer guess is shown without its last Han character, whose sound may be cut in half, until speech pauses; unless
-so much waits that the next guess will come late."""
-
-_POOR = -1.3
-"""A first guess of a lower mean log probability is not shown: measured at 0.7 s, seven characters in ten are wrong."""
-
-_SHORT = 2 * SAMPLE_RATE
-"""At more audio it is shown whatever it is."""
-
-_OVERLAP = SAMPLE_RATE // 10
-"""When speech goes on behind a pause, so much of the pause is heard again."""
-
-_MEMORY = 0.7
-_MEMORY_STEP = 0.8
+class _Flush:
+    """Stands between pieces of sound where the caller ended an utterance."""
 
 
 class LiveSession:
-    """The recognition of one stream. Use from one event loop; nothing here blocks it."""
+    """The recognition of one stream. Use from one event loop; nothing here blocks it.
+
+    Args:
+        scheduler: owner of compute.
+        engine: makes the text.
+        detector: voice activity.
+        writing: how text is written.
+        config: rules.
+        listeners: threads for voice activity.
+        writers: threads for text rules.
+        options: what the caller asked for.
+        account: who it is for.
+    """
 
     def __init__(
         self,
-        batcher: Batcher,
+        scheduler: Scheduler,
+        engine: OfflineEngine,
         *,
         detector: VoiceDetector,
         writing: Writing,
         config: LiveConfig,
-        pool: Executor,
+        listeners: Executor,
+        writers: Executor,
         options: RecognitionOptions,
+        account: Account | None = None,
     ) -> None:
-        self._batcher = batcher
+        self._scheduler = scheduler
+        self._engine = engine
         self._writing = writing
         self._config = config
-        self._pool = pool
+        self._listeners = listeners
+        self._writers = writers
         self._options = options
         self._loop = asyncio.get_running_loop()
         self._endpointer: Endpointer | None = Endpointer(detector, config.endpoint)
-        self._incoming: list[Samples] = []
+        self._stream = Stream(
+            scheduler, engine, writing, options, account or Account(), self._endpointer.audio, Arrivals()
+        )
+        self._incoming: deque[NDArray[np.int16] | _Flush] = deque()
+        self._incoming_samples = 0
         self._listening: asyncio.Task[None] | None = None
         self._current: _Utterance | None = None
         self._ending: deque[_Utterance] = deque()
         self._settling: asyncio.Task[None] | None = None
+        self._progress = asyncio.Event()
         self._confirmed = ""
         self._confirmed_samples = 0
+        self._confirmed_samples = 0
         self._sentences: list[Sentence] = []
-        self._prior = 0.0
+        self._languages: tuple[Language, ...] = ()
+        self._finals = 0
         self._failure: BaseException | None = None
+        self._shown = ""
         self._closed = False
         self._received = 0
-        self.on_change: Callable[[], None] | None = None
-        """Called on the event loop whenever the text may have changed."""
-        batcher.live_opened()
+        self._ahead: Seconds = 0.0
+        self._accepted_at = time.monotonic()
+        self.failures = 0
+        """Utterances whose text is missing because the engine failed on them."""
+        self.on_event: Callable[[LiveEvent], None] | None = None
+        """Called on the event loop with everything that happens, in order."""
 
     # -- what callers see ---------------------------------------------------------------------------------------------
 
@@ -155,44 +166,74 @@ class LiveSession:
     def guess(self) -> str:
         """Text behind the confirmed part that may still change."""
         guess = ""
-        for utterance in (*self._ending, *((self._current,) if self._current else ())):
-            guess = glue(guess, utterance.guess)
+        for utterance in (*self._ending, self._current):
+            if utterance is not None and utterance.partials is not None:
+                guess = join_texts(guess, utterance.partials.guess)
         return guess
 
     @property
     def text(self) -> str:
         """The whole text of the stream so far: the confirmed part, then the guess."""
-        return glue(self._confirmed, self.guess)
+        return join_texts(self._confirmed, self.guess)
 
     @property
     def duration(self) -> Seconds:
         """Seconds of audio accepted."""
         return self._received / SAMPLE_RATE
 
-    def accept(self, samples: Samples) -> None:
-        """Take more audio: shape (n,), float32 at 16 kHz. Never blocks."""
+    def require_room(self) -> None:
+        """Pass while the sound that waits to be heard is within bounds.
+
+        Raises:
+            StreamBehind: too much waits; the sender should wait and send again.
+        """
+        waiting = (self._incoming_samples + self._ending_samples()) / SAMPLE_RATE
+        if waiting >= self._config.backlog:
+            raise StreamBehind(
+                f"{waiting:.0f} s of sound wait to be heard, at most {self._config.backlog:g} s may; "
+                "send this packet again later, and no faster than it is spoken",
+                retry_after=2.0,
+            )
+
+    def accept(self, samples: Samples | NDArray[np.int16]) -> None:
+        """Take more audio: shape (n,) at 16 kHz, float32 in [-1, 1] or int16. Never blocks."""
         if self._closed or not len(samples):
             return
-        self._received += len(samples)
-        self._incoming.append(samples)
+        pcm = _to_pcm16(samples)
+        now = time.monotonic()
+        seconds = len(pcm) / SAMPLE_RATE
+        self._ahead = max(0.0, self._ahead - _LEAK * (now - self._accepted_at)) + seconds
+        self._accepted_at = now
+        self._received += len(pcm)
+        self._incoming_samples += len(pcm)
+        self._stream.arrivals.note(self._received)
+        self._incoming.extend(pcm[first : first + _PIECE] for first in range(0, len(pcm), _PIECE))
         self._listen()
+
+    def flush(self) -> None:
+        """End the utterance that is open with the sound accepted so far; a `Final` that says so follows in any case."""
+        if not self._closed:
+            self._incoming.append(_Flush())
+            self._listen()
 
     async def finish(self) -> Transcript:
         """The transcript of everything that was accepted; the session ends with it.
 
+        Utterances on which the engine failed are missing in it; `failures` counts them.
+
         Raises:
-            RecognitionFailed: the engine failed on a part of it.
+            RecognitionFailed: there is no text because the engine failed.
         """
         try:
             while self._listening is not None:
                 await asyncio.wait({self._listening})
             if self._endpointer is not None:
                 endpointer = self._endpointer
-                self._handle(await self._loop.run_in_executor(self._pool, endpointer.finish))
+                self._handle(await self._loop.run_in_executor(self._listeners, endpointer.finish))
             while self._settling is not None:
                 await asyncio.wait({self._settling})
-            if self._failure is not None:
-                raise RecognitionFailed("a part of the stream could not be recognised") from self._failure
+            if self._failure is not None and not self._sentences:
+                raise RecognitionFailed("the stream could not be recognised") from self._failure
             return replace(transcript(self._sentences, self.duration), text=self._confirmed)
         finally:
             self._close()
@@ -203,6 +244,14 @@ class LiveSession:
 
     # -- listening ----------------------------------------------------------------------------------------------------
 
+    @property
+    def _live(self) -> bool:
+        """Whether the sound comes as fast as someone speaks, and not faster."""
+        return self._ahead <= _FAST
+
+    def _ending_samples(self) -> int:
+        return sum(one.ended.end - one.ended.start for one in self._ending if one.ended is not None)
+
     def _listen(self) -> None:
         if self._listening is None and self._incoming and not self._closed:
             self._listening = self._loop.create_task(self._hear())
@@ -210,32 +259,67 @@ class LiveSession:
 
     async def _hear(self) -> None:
         while self._incoming and self._endpointer is not None:
-            pieces, self._incoming = self._incoming, []
-            events = await self._loop.run_in_executor(self._pool, _feed, self._endpointer, pieces)
+            while self._ending_samples() > _RUN_AHEAD:
+                self._progress.clear()
+                await self._progress.wait()
+                if self._closed:
+                    return
+            endpointer = self._endpointer
+            if isinstance(self._incoming[0], _Flush):
+                self._incoming.popleft()
+                events = await self._loop.run_in_executor(self._listeners, endpointer.flush)
+                if not self._closed:
+                    self._handle(events)
+                    self._flushed(any(isinstance(event, Ended) for event in events))
+                continue
+            pieces = self._pieces()
+            events = await self._loop.run_in_executor(self._listeners, _feed, endpointer, pieces)
             if self._closed:
                 return
+            self._incoming_samples -= sum(map(len, pieces))
             self._handle(events)
             self._guess()
+            if self._current is None:
+                self._stream.arrivals.forget(endpointer.audio.end - SAMPLE_RATE)
+
+    def _pieces(self) -> list[NDArray[np.int16]]:
+        pieces: list[NDArray[np.int16]] = []
+        length = 0
+        while self._incoming and length < _PIECE:
+            piece = self._incoming[0]
+            if isinstance(piece, _Flush):
+                break
+            self._incoming.popleft()
+            pieces.append(piece)
+            length += len(piece)
+        return pieces
 
     def _heard(self, task: asyncio.Task[None]) -> None:
         self._listening = None
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("listening to a stream failed", exc_info=error)
             self._failure = error
-            self._incoming = []
+            self._incoming.clear()
             return
         self._listen()
 
-    def _handle(self, events: list[Event]) -> None:
+    def _handle(self, events: Sequence[Event]) -> None:
         for event in events:
             match event:
                 case Started(start):
-                    self._current = _Utterance(start, start)
+                    self._start(start)
                 case Paused(end=end, samples=samples):
-                    if self._current is not None and not self._batcher.busy:
+                    if self._current is not None and self._live and not self._scheduler.busy:
                         self._finalise(self._current, end, samples)
                 case Ended():
                     self._end(event)
+
+    def _start(self, start: int) -> None:
+        if self._live:
+            self._scheduler.expect_live()
+        partials = Redecoding(self._stream, self._config.partials, start, self._before(), self._changed)
+        self._current = _Utterance(start, partials)
+        self._tell(SpeechStarted(start / SAMPLE_RATE))
 
     def _end(self, event: Ended) -> None:
         utterance = self._current
@@ -245,187 +329,176 @@ class LiveSession:
         utterance.ended = event
         if utterance.final is None or utterance.final_end < event.voice:
             self._finalise(utterance, event.end, event.samples)
-        if utterance.partial is not None:
-            utterance.partial.cancel()
+        if utterance.partials is not None:
+            utterance.partials.close()
+        self._tell(SpeechStopped(event.end / SAMPLE_RATE))
+        self._settle_later(utterance)
+
+    def _flushed(self, ended: bool) -> None:
+        """The caller ended an utterance: the latest one if that is open no more, else one of nothing."""
+        if ended:
+            self._ending[-1].flushed = True
+        else:
+            at = self._stream.audio.end
+            self._settle_later(_Utterance(at, flushed=True))
+
+    def _guess(self) -> None:
+        utterance, endpointer = self._current, self._endpointer
+        if utterance is None or endpointer is None or utterance.partials is None:
+            return
+        if not self._live and self._scheduler.busy:
+            return
+        if utterance.final is None or utterance.final.done():
+            utterance.partials.look(endpointer.last_voice, live=self._live)
+
+    # -- final text ---------------------------------------------------------------------------------------------------
+
+    def _before(self) -> Before:
+        return Before(self._confirmed[-_SAID:], self._languages)
+
+    def _finalise(self, utterance: _Utterance, end: int, samples: Samples) -> None:
+        """Begin the full-quality decode of an utterance up to sample `end`."""
+        if utterance.final is not None:
+            utterance.final.cancel()
+        oldest = utterance.start
+        if utterance.partials is not None:
+            utterance.partials.drop()
+            oldest = utterance.partials.heard
+        utterance.final_end = end
+        before, stream = self._before(), self._stream
+
+        def begin() -> Work:
+            need = Need.QUICK if self._scheduler.busy else Need.BEST
+            return self._engine.begin(
+                Request(samples, need, stream.language, hot_words=self._options.hot_words, before=before)
+            )
+
+        utterance.final = stream.submit(
+            begin,
+            since=stream.arrivals.of(min(oldest, end - 1)),
+            patience=_FINAL_PATIENCE,
+            like="final",
+            waits=True,
+            live=self._live,
+        )
+        utterance.final.add_done_callback(lambda future: self._decoded(utterance, future, end))
+
+    def _decoded(self, utterance: _Utterance, future: asyncio.Future[Heard | None], end: int) -> None:
+        """A full decode is done: until it is final, its text is the guess."""
+        if future is not utterance.final or future.cancelled() or self._closed or future.exception() is not None:
+            return
+        heard = future.result()
+        if heard is not None and utterance.partials is not None:
+            utterance.partials.settle(heard, end)
+            self._changed()
+
+    def _settle_later(self, utterance: _Utterance) -> None:
         self._ending.append(utterance)
         if self._settling is None:
             self._settling = self._loop.create_task(self._settle())
             self._settling.add_done_callback(self._settled)
 
-    # -- decoding -----------------------------------------------------------------------------------------------------
-
-    def _finalise(self, utterance: _Utterance, end: int, samples: Samples) -> None:
-        """Begin the full-quality decode of an utterance up to `end`."""
-        if utterance.final is not None:
-            utterance.final.cancel()
-        if utterance.partial is not None:
-            utterance.partial.cancel()
-            utterance.partial = None
-        unheard = end - max(utterance.heard, utterance.start)
-        utterance.final_end = utterance.heard = end
-        utterance.final = self._submit(
-            Job(
-                audio=lambda: samples,
-                kind=Kind.FINAL,
-                language=self._options.language or self._writing.language,
-                prior=self._prior,
-                context=self._writing.context(self._options),
-                choose=self._writing.chooser(self._options, self._confirmed[-40:]),
-                waited=max(0, unheard) / SAMPLE_RATE,
-            )
-        )
-        utterance.final.add_done_callback(lambda future: self._show(utterance, future))
-
-    def _guess(self) -> None:
-        """Ask for a guess at the current utterance, if there is enough that is new."""
-        utterance, endpointer = self._current, self._endpointer
-        if utterance is None or endpointer is None or utterance.partial is not None:
-            return
-        if utterance.final is not None and not utterance.final.done():
-            return
-        if utterance.heard >= endpointer.last_voice:
-            return
-        new = endpointer.audio.end - max(utterance.heard, utterance.start)
-        length = endpointer.audio.end - utterance.start
-        step = max(self._config.step * SAMPLE_RATE, self._config.growth * length)
-        if new < (step if utterance.heard else self._config.first * SAMPLE_RATE):
-            return
-
-        def newest() -> Samples | None:
-            if utterance.ended is not None or self._closed:
-                return None
-            utterance.heard = endpointer.audio.end
-            return endpointer.audio.slice(utterance.anchor, utterance.heard)
-
-        utterance.partial = self._submit(
-            Job(
-                audio=newest,
-                kind=Kind.PARTIAL if utterance.guess else Kind.FIRST,
-                language=self._options.language or self._writing.language or utterance.language,
-                prior=self._prior,
-                beam=1,
-                align=endpointer.audio.end - utterance.anchor > self._config.tail * SAMPLE_RATE,
-                waited=new / SAMPLE_RATE,
-            )
-        )
-        utterance.partial.add_done_callback(lambda future: self._guessed(utterance, future))
-
-    def _submit(self, job: Job) -> asyncio.Future[Recognised | None]:
-        return asyncio.wrap_future(self._batcher.submit(job))
-
-    def _guessed(self, utterance: _Utterance, future: asyncio.Future[Recognised | None]) -> None:
-        if utterance.partial is future:
-            utterance.partial = None
-        self._show(utterance, future)
-        if utterance is self._current and not self._closed:
-            self._guess()
-
-    def _show(self, utterance: _Utterance, future: asyncio.Future[Recognised | None]) -> None:
-        if future.cancelled() or self._closed or future.exception() is not None:
-            return
-        recognised = future.result()
-        if recognised is None:
-            return
-        heard = utterance.heard - utterance.start
-        if not utterance.guess and future is not utterance.final and recognised.average < _POOR and heard < _SHORT:
-            return
-        if heard >= self._config.sure * SAMPLE_RATE:
-            utterance.language = recognised.language
-        if future is utterance.final:
-            utterance.guess = self._writing.guess(recognised.text, recognised.language, self._options)
-            utterance.previous, utterance.settled = utterance.guess, recognised.text
-            utterance.anchor = max(utterance.anchor, utterance.final_end - _OVERLAP)
-        else:
-            text = glue(utterance.settled, recognised.text)
-            newest = self._writing.guess(text, recognised.language, self._options)
-            if len(newest) > _WHOLE and has_han(newest[-1]) and not self._batcher.busy:
-                newest = newest[:-1]
-            utterance.guess = steady(utterance.guess, utterance.previous, newest)
-            utterance.previous = newest
-            if recognised.times is not None:
-                self._begin_later(utterance, recognised)
-        self._changed()
-
-    def _begin_later(self, utterance: _Utterance, recognised: Recognised) -> None:
-        """Have the next guess begin in the quietest place of this one; the text before stays as it is until the final
-        text."""
-        if self._endpointer is None:
-            return
-        samples = self._endpointer.audio.slice(utterance.anchor, utterance.heard)
-        low, high = len(samples) // 3, len(samples) - round(self._config.open * SAMPLE_RATE)
-        if high <= low:
-            return
-        cut = quietest_cut(samples, np.zeros(0, np.float32), low, high)
-        words = self._writing.words(recognised, 0.0)
-        before = [word.text for word in words if (word.start + word.end) / 2 < cut / SAMPLE_RATE]
-        utterance.settled = glue(utterance.settled, spacing.join(before))
-        utterance.anchor += cut
-
     async def _settle(self) -> None:
         """Confirm ended utterances in order."""
         while self._ending:
             utterance = self._ending[0]
-            assert utterance.final is not None and utterance.ended is not None
-            try:
-                recognised = await utterance.final
-            except RecognitionFailed as error:
-                self._failure = error
-                recognised = None
+            final = await self._final(utterance)
             if self._closed:
                 return
-            if recognised is not None:
-                await self._confirm(utterance, utterance.ended, recognised)
-            self._confirmed_samples = utterance.ended.end
             self._ending.popleft()
+            if utterance.ended is not None:
+                self._confirmed_samples = utterance.ended.end
+            self._finals += 1
+            self._progress.set()
+            self._tell(final)
             self._changed()
 
-    async def _confirm(self, utterance: _Utterance, ended: Ended, recognised: Recognised) -> None:
-        offset = utterance.start / SAMPLE_RATE
-        speech = [(span.start / SAMPLE_RATE, span.end / SAMPLE_RATE) for span in ended.voiced]
-        words = self._writing.words(recognised, offset)
+    async def _final(self, utterance: _Utterance) -> Final:
+        at = utterance.start / SAMPLE_RATE
+        if utterance.final is None or utterance.ended is None:
+            return Final(self._finals, "", at, at, flushed=True)
+        ended = utterance.ended
+        final = Final(self._finals, "", at, ended.end / SAMPLE_RATE, cut=ended.cut, flushed=utterance.flushed)
+        try:
+            heard = await utterance.final
+        except RecognitionFailed as error:
+            log.warning("an utterance of a stream could not be recognised; the stream goes on")
+            self._failure = error
+            self.failures += 1
+            return replace(final, failed=True)
+        if self._closed or heard is None or not heard.text:
+            return final
+        return await self._confirm(final, utterance, ended, heard)
+
+    async def _confirm(self, final: Final, utterance: _Utterance, ended: Ended, heard: Heard) -> Final:
         write = partial(
             self._writing.sentences,
-            words,
-            recognised.language,
+            self._writing.words(heard, final.start),
+            heard.language,
             self._options,
-            speech=speech,
+            speech=[(span.start / SAMPLE_RATE, span.end / SAMPLE_RATE) for span in ended.voiced],
             duration=self.duration,
             final=not ended.cut,
         )
-        sentences = await self._loop.run_in_executor(self._pool, write)
+        sentences = await self._loop.run_in_executor(self._writers, write)
+        text = ""
         for sentence in sentences:
-            self._confirmed = glue(self._confirmed, sentence.text)
+            text = join_texts(text, sentence.text)
+        self._confirmed = join_texts(self._confirmed, text)
         if not self._options.timestamps:
             sentences = [replace(sentence, words=()) for sentence in sentences]
         self._sentences += sentences
-        step = _MEMORY_STEP if recognised.language == "zh" else -_MEMORY_STEP
-        self._prior = self._prior * _MEMORY + step
+        self._languages = (*self._languages, heard.language)[-_LANGUAGES:]
+        self._stream.arrivals.forget(utterance.start)
+        return replace(final, text=text, sentences=tuple(sentences), language=heard.language)
 
     def _settled(self, task: asyncio.Task[None]) -> None:
         self._settling = None
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a final text failed", exc_info=error)
             self._failure = error
+            self.failures += 1
             self._ending.clear()
+            self._progress.set()
+
+    # -- telling ------------------------------------------------------------------------------------------------------
 
     def _changed(self) -> None:
-        if self.on_change is not None:
-            self.on_change()
+        """A guess may have changed; the next may be due."""
+        if self._closed:
+            return
+        guess = self.guess
+        if guess != self._shown:
+            self._shown = guess
+            self._tell(Guess(guess))
+        self._guess()
+
+    def _tell(self, event: LiveEvent) -> None:
+        if self.on_event is not None and not self._closed:
+            self.on_event(event)
 
     def _close(self) -> None:
         if self._closed:
             return
         self._closed = True
         for utterance in (*self._ending, *((self._current,) if self._current else ())):
-            for future in (utterance.partial, utterance.final):
-                if future is not None:
-                    future.cancel()
+            if utterance.partials is not None:
+                utterance.partials.close()
+            if utterance.final is not None:
+                utterance.final.cancel()
         self._ending.clear()
         self._current = None
-        self._incoming = []
+        self._incoming.clear()
         self._endpointer = None
-        self._batcher.live_closed()
+        self._progress.set()
 
 
-def _feed(endpointer: Endpointer, pieces: Sequence[Samples]) -> list[Event]:
-    return [event for piece in pieces for event in endpointer.feed(piece)]
+def _feed(endpointer: Endpointer, pieces: Sequence[NDArray[np.int16]]) -> list[Event]:
+    return [event for piece in pieces for event in endpointer.feed(pcm16_to_samples(piece.data.cast("B")))]
+
+
+def _to_pcm16(samples: Samples | NDArray[np.int16]) -> NDArray[np.int16]:
+    if samples.dtype == np.int16:
+        return samples.astype(np.int16, copy=False)
+    pcm: NDArray[np.int16] = np.clip(np.rint(samples * np.float32(32768)), -32768, 32767).astype(np.int16)
+    return pcm

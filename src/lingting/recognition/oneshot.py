@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections import deque
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
+from dataclasses import replace
 from functools import partial
+from itertools import count
 
 import numpy as np
 
@@ -15,6 +19,7 @@ from lingting.audio.segments import Segment, utterances
 from lingting.audio.voice import VoiceDetector
 from lingting.domain import (
     SAMPLE_RATE,
+    Account,
     RawWord,
     RecognitionOptions,
     Samples,
@@ -23,12 +28,15 @@ from lingting.domain import (
     Transcript,
 )
 from lingting.errors import Overloaded
-from lingting.recognition.batcher import Batcher, Job, Kind, Recognised
+from lingting.recognition.engine import Heard, OfflineEngine, Request
 from lingting.recognition.live import LiveConfig, LiveSession
+from lingting.recognition.scheduler import Scheduler, Task
 from lingting.recognition.utterance import Writing, transcript
 
 _SHORT: Seconds = 60.0
 """Recordings up to this long have callers that wait; longer ones are bulk."""
+_SHORT_PATIENCE: Seconds = 2.0
+_LONG_PATIENCE: Seconds = 4.0
 _AHEAD = 2
 """Utterances of one recording that wait for each worker, so that recordings take turns."""
 
@@ -37,95 +45,158 @@ class Recognizer:
     """Recognises recordings and opens live sessions. Use from one event loop.
 
     Args:
-        batcher: owner of compute.
+        scheduler: owner of compute.
+        engine: makes the text.
         detector: voice activity.
         writing: how text is written.
         live: rules of live sessions.
-        pool: threads for voice activity and text rules.
+        listeners: threads for voice activity of live sessions.
+        readers: threads for voice activity of recordings.
+        writers: threads for text rules.
         max_wait: new recordings are refused when the predicted wait is longer than this.
+        max_lag: new live sessions are refused while live text comes later than this.
     """
 
     def __init__(
         self,
-        batcher: Batcher,
+        scheduler: Scheduler,
+        engine: OfflineEngine,
         *,
         detector: VoiceDetector,
         writing: Writing,
         live: LiveConfig,
-        pool: Executor,
+        listeners: Executor,
+        readers: Executor,
+        writers: Executor,
         gate: GateConfig | None = None,
         max_wait: Seconds = 30.0,
+        max_lag: Seconds = 5.0,
     ) -> None:
-        self._batcher = batcher
+        self._scheduler = scheduler
+        self._engine = engine
         self._detector = detector
         self._writing = writing
         self._live = live
-        self._pool = pool
+        self._listeners = listeners
+        self._readers = readers
+        self._writers = writers
         self._gate = gate or GateConfig()
         self._max_wait = max_wait
+        self._max_lag = max_lag
+        self._opened: deque[float] = deque()
+        self._flows = count()
 
-    async def recognize(self, samples: Samples, options: RecognitionOptions | None = None) -> Transcript:
+    def admit(self) -> None:
+        """Pass while there is room for another recording.
+
+        Raises:
+            Overloaded: the predicted wait is over the limit.
+        """
+        wait = self._scheduler.predicted_wait()
+        if wait > self._max_wait:
+            raise Overloaded(f"the predicted wait is {wait:.0f} s; try again later", retry_after=wait - self._max_wait)
+
+    def admit_live(self) -> None:
+        """Pass while there is room for another live session.
+
+        Raises:
+            Overloaded: live text comes late already, or would with those that have just begun.
+        """
+        self.admit()
+        lag = self._scheduler.live_lag()
+        if lag > self._max_lag:
+            raise Overloaded(f"live text comes {lag:.0f} s late; try again later", retry_after=lag)
+        now = time.monotonic()
+        while self._opened and now - self._opened[0] > _NEW:
+            self._opened.popleft()
+        new = len(self._opened) + 1
+        expected = self._scheduler.load() + new * self._live_cost()
+        if expected > _FULL * self._scheduler.lanes and math.isfinite(self._max_lag):
+            raise Overloaded(f"{new} streams begin at once; try again in a moment", retry_after=_NEW / 2)
+
+    def _live_cost(self) -> float:
+        """Lanes that a speaker needs at least: a final text every few seconds, and guesses now and then."""
+        return self._scheduler.cost("final") / _UTTERANCE + self._scheduler.cost("guess") / _REFRESH
+
+    async def recognize(
+        self, samples: Samples, options: RecognitionOptions | None = None, account: Account | None = None
+    ) -> Transcript:
         """Transcribe a recording.
 
         Args:
             samples: shape (n,), float32 at 16 kHz.
+            options: what is asked for.
+            account: who it is for.
 
         Raises:
             Overloaded: the predicted wait is over the limit; nothing was begun.
             RecognitionFailed: the engine failed.
         """
         options = options or RecognitionOptions()
-        sentences = [sentence async for sentence in self.sentences(samples, options)]
+        sentences = [sentence async for sentence in self.sentences(samples, options, account)]
         return transcript(sentences, len(samples) / SAMPLE_RATE)
 
-    async def sentences(self, samples: Samples, options: RecognitionOptions) -> AsyncIterator[Sentence]:
+    async def sentences(
+        self, samples: Samples, options: RecognitionOptions, account: Account | None = None
+    ) -> AsyncIterator[Sentence]:
         """The sentences of a recording, in order, each as soon as it is known.
 
         Raises: as `recognize`.
         """
-        wait = self._batcher.predicted_wait()
-        if wait > self._max_wait:
-            raise Overloaded(f"the predicted wait is {wait:.0f} s; try again later", retry_after=wait - self._max_wait)
+        self.admit()
+        account = self._flow(account)
         loop = asyncio.get_running_loop()
         duration = len(samples) / SAMPLE_RATE
-        heard, segments = await loop.run_in_executor(self._pool, self._segment, samples)
-        speech = [(span.start / SAMPLE_RATE, span.end / SAMPLE_RATE) for span in heard]
-        kind = Kind.FILE if duration <= _SHORT else Kind.BULK
+        spans, segments = await loop.run_in_executor(self._readers, self._segment, samples)
+        speech = [(span.start / SAMPLE_RATE, span.end / SAMPLE_RATE) for span in spans]
+        patience = _SHORT_PATIENCE if duration <= _SHORT else _LONG_PATIENCE
         write = partial(self._writing.sentences, options=options, speech=speech, duration=duration)
         held: list[RawWord] = []
         language = self._writing.language or options.language or "zh"
-        async for segment, recognised in self._in_order(samples, segments, kind, options):
-            if recognised is None:
+        async for segment, heard in self._in_order(samples, segments, patience, options, account):
+            if heard is None or not heard.text:
                 continue
-            words = self._writing.words(recognised, segment.start / SAMPLE_RATE)
+            words = self._writing.words(heard, segment.start / SAMPLE_RATE)
             if not words:
                 continue
-            if held and (recognised.language != language or words[0].start - held[-1].end > _RUN_ON):
-                for sentence in await loop.run_in_executor(self._pool, partial(write, held, language)):
+            if held and (heard.language != language or words[0].start - held[-1].end > _RUN_ON):
+                for sentence in await loop.run_in_executor(self._writers, partial(write, held, language)):
                     yield sentence
                 held = []
-            language = recognised.language
+            language = heard.language
             held += words
         if held:
-            for sentence in await loop.run_in_executor(self._pool, partial(write, held, language)):
+            for sentence in await loop.run_in_executor(self._writers, partial(write, held, language)):
                 yield sentence
 
-    def open_live(self, options: RecognitionOptions | None = None) -> LiveSession:
+    def open_live(
+        self,
+        options: RecognitionOptions | None = None,
+        account: Account | None = None,
+        config: LiveConfig | None = None,
+    ) -> LiveSession:
         """Begin to recognise a stream.
+
+        Args:
+            options: what is asked for.
+            account: who it is for.
+            config: rules other than the server's own.
 
         Raises:
             Overloaded: the server is too busy for another stream.
         """
-        wait = self._batcher.predicted_wait()
-        if wait > self._max_wait:
-            raise Overloaded(f"the predicted wait is {wait:.0f} s; try again later", retry_after=wait - self._max_wait)
+        self.admit_live()
+        self._opened.append(time.monotonic())
         return LiveSession(
-            self._batcher,
+            self._scheduler,
+            self._engine,
             detector=self._detector,
             writing=self._writing,
-            config=self._live,
-            pool=self._pool,
+            config=config or self._live,
+            listeners=self._listeners,
+            writers=self._writers,
             options=options or RecognitionOptions(),
+            account=self._flow(account),
         )
 
     async def warm_up(self) -> None:
@@ -135,8 +206,12 @@ class Recognizer:
             RecognitionFailed: the engine doesn't work.
         """
         hum = np.sin(np.arange(SAMPLE_RATE // 2, dtype=np.float32) * 0.1) * np.float32(0.1)
-        await asyncio.get_running_loop().run_in_executor(self._pool, self._segment, hum)
-        await self._submit(hum, Kind.FILE, RecognitionOptions())
+        await asyncio.get_running_loop().run_in_executor(self._listeners, self._segment, hum)
+        await self._submit(hum, _SHORT_PATIENCE, RecognitionOptions(), Account())
+
+    def _flow(self, account: Account | None) -> Account:
+        """The account with a flow of its own."""
+        return replace(account or Account(), flow=str(next(self._flows)))
 
     def _segment(self, samples: Samples) -> tuple[list[Span], list[Segment]]:
         """Where somebody is heard, without padding, and the segments to recognise."""
@@ -147,16 +222,22 @@ class Recognizer:
         return heard, utterances(samples, probabilities, spans)
 
     async def _in_order(
-        self, samples: Samples, segments: list[Segment], kind: Kind, options: RecognitionOptions
-    ) -> AsyncIterator[tuple[Segment, Recognised | None]]:
-        ahead = _AHEAD * self._batcher.workers
-        waiting: deque[tuple[Segment, asyncio.Future[Recognised | None]]] = deque()
+        self,
+        samples: Samples,
+        segments: list[Segment],
+        patience: Seconds,
+        options: RecognitionOptions,
+        account: Account,
+    ) -> AsyncIterator[tuple[Segment, Heard | None]]:
+        ahead = _AHEAD * self._scheduler.lanes
+        waiting: deque[tuple[Segment, asyncio.Future[Heard | None]]] = deque()
         remaining = deque(segments)
         try:
             while remaining or waiting:
                 while remaining and len(waiting) < ahead:
                     segment = remaining.popleft()
-                    waiting.append((segment, self._submit(samples[segment.start : segment.end], kind, options)))
+                    piece = samples[segment.start : segment.end]
+                    waiting.append((segment, self._submit(piece, patience, options, account)))
                 segment, future = waiting.popleft()
                 try:
                     yield segment, await future
@@ -167,16 +248,20 @@ class Recognizer:
             for _, future in waiting:
                 future.cancel()
 
-    def _submit(self, samples: Samples, kind: Kind, options: RecognitionOptions) -> asyncio.Future[Recognised | None]:
-        job = Job(
-            audio=lambda: samples,
-            kind=kind,
-            language=options.language or self._writing.language,
-            context=self._writing.context(options),
-            choose=self._writing.chooser(options),
-        )
-        return asyncio.wrap_future(self._batcher.submit(job))
+    def _submit(
+        self, samples: Samples, patience: Seconds, options: RecognitionOptions, account: Account
+    ) -> asyncio.Future[Heard | None]:
+        request = Request(samples, language=options.language or self._writing.language, hot_words=options.hot_words)
+        task = Task(self._engine, partial(self._engine.begin, request), account, patience=patience, like="file")
+        return asyncio.wrap_future(self._scheduler.submit(task))
 
+
+_NEW: Seconds = 10.0
+"""A stream is new for so long: what it costs does not show yet in what the machine does."""
+_UTTERANCE: Seconds = 7.0
+_REFRESH: Seconds = 3.0
+_FULL = 2.0
+"""Expected work over this many times the machine is refused; guesses give way, so more than it can do is fine."""
 
 _RUN_ON: Seconds = 0.6
 """Utterances closer than this may share a sentence; a longer silence ends it."""

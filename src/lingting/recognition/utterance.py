@@ -2,42 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
-from lingting.domain import Hypothesis, Language, RawWord, RecognitionOptions, Seconds, Sentence, Transcript
-from lingting.recognition.batcher import Choose, Recognised, first_hypothesis
-from lingting.recognition.engine import EngineHypothesis
+from lingting.domain import Language, RawWord, RecognitionOptions, Seconds, Sentence, Transcript
+from lingting.recognition.engine import Heard
 from lingting.text import grammars, spacing
 from lingting.text.finish import finish, finish_text
-from lingting.text.script import Script, convert
-from lingting.text.words import from_characters, from_text, has_han, split_units
-
-corrections = logging.getLogger("lingting.corrections")
-"""What the second pass changed and why, at level debug. It holds text, so it stays off unless its own level is set."""
-corrections.setLevel(logging.INFO)
-
-
-class Correction(Protocol):
-    """The outcome of a second pass: which hypothesis it starts from, and its text, as long as the hypothesis'."""
-
-    @property
-    def index(self) -> int: ...
-    @property
-    def text(self) -> str: ...
-    def explain(self) -> str:
-        """One line for each change; empty where nothing was changed."""
-        ...
-
-
-class Corrector(Protocol):
-    """A second pass over an engine's hypotheses in simplified Chinese. Thread-safe."""
-
-    def correct(
-        self, hypotheses: Sequence[Hypothesis], *, context: str = "", hot_words: Sequence[str] = ()
-    ) -> Correction: ...
+from lingting.text.script import Script
+from lingting.text.words import from_characters, from_text, split_units
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,55 +21,23 @@ class Writing:
         script: Chinese script of the text.
         convert_numbers: spoken numbers become digits even where the caller doesn't ask for it.
         language: the language of all speech; None decides by utterance.
-        corrector: the second pass over Chinese, or None.
     """
 
     script: Script = "simplified"
     convert_numbers: bool = False
     language: Language | None = None
-    corrector: Corrector | None = None
 
-    def chooser(self, options: RecognitionOptions, said: str = "") -> Choose:
-        """What picks among hypotheses for these options; `said` is the text before."""
-        corrector = self.corrector
-        if corrector is None or self.script == "as-is":
-            return first_hypothesis
-
-        def choose(
-            hypotheses: Sequence[EngineHypothesis], language: Language, confidence: Sequence[float]
-        ) -> tuple[int, str]:
-            simplified = [convert(hypothesis.text, "simplified") for hypothesis in hypotheses]
-            if not has_han(simplified[0]) and not options.hot_words:
-                return 0, simplified[0]
-            correction = corrector.correct(
-                [
-                    Hypothesis(text, hypothesis.log_probability, () if index else tuple(confidence))
-                    for index, (text, hypothesis) in enumerate(zip(simplified, hypotheses, strict=True))
-                ],
-                context=said,
-                hot_words=options.hot_words,
-            )
-            if corrections.isEnabledFor(logging.DEBUG) and (changes := correction.explain()):
-                corrections.debug("%s\n%s", correction.text, changes)
-            return correction.index, correction.text
-
-        return choose
-
-    def context(self, options: RecognitionOptions) -> str:
-        """What the engine takes as said before: the hot words that are not Chinese."""
-        return ", ".join(word for word in options.hot_words if not has_han(word))
-
-    def words(self, recognised: Recognised, offset: Seconds) -> list[RawWord]:
+    def words(self, heard: Heard, offset: Seconds) -> list[RawWord]:
         """The words of an utterance that begins `offset` seconds into the recording."""
-        times = recognised.times
+        times = heard.times
         if times is None:
-            return [replace(word, start=offset, end=offset) for word in from_text(recognised.text)]
+            return [replace(word, start=offset, end=offset) for word in from_text(heard.text)]
         words = from_characters(
-            recognised.text,
+            heard.text,
             times.start.tolist(),
             times.end.tolist(),
             times.probability.tolist(),
-            recognised.borders,
+            heard.borders,
         )
         return [replace(word, start=word.start + offset, end=word.end + offset) for word in words]
 
@@ -150,7 +91,7 @@ def transcript(sentences: Sequence[Sentence], duration: Seconds) -> Transcript:
     )
 
 
-def glue(before: str, after: str) -> str:
+def join_texts(before: str, after: str) -> str:
     """Two texts one after the other, with a space between them where the space rule wants one."""
     if not before or not after:
         return before or after

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Generic
 
-from lingting.audio.pcm import pcm16_to_samples
+import numpy as np
+
 from lingting.domain import SAMPLE_RATE, RecognitionOptions, Seconds
 from lingting.errors import LingtingError, Overloaded, RecognitionFailed
 from lingting.streams.errors import (
@@ -69,7 +70,7 @@ class Streams(Generic[OwnerT]):
 
     def __init__(
         self,
-        open_live: Callable[[RecognitionOptions], LiveSession],
+        open_live: Callable[[OwnerT, RecognitionOptions], LiveSession],
         *,
         lease: Callable[[OwnerT], Awaitable[Lease]],
         idle_seconds: float = 60.0,
@@ -177,6 +178,7 @@ class Streams(Generic[OwnerT]):
 
         Raises:
             StreamError: the packet cannot be taken; the error names the field and says what to change.
+            StreamBehind: too much sound waits to be heard; the same packet is taken a little later.
             Overloaded: no new stream is taken now.
             RecognitionFailed: the engine failed on this stream.
             LingtingError: whatever `lease` says when the tenant has no place left.
@@ -237,7 +239,7 @@ class Streams(Generic[OwnerT]):
         try:
             lease = await self._acquire(owner)
             try:
-                session = self._open_live(options)
+                session = self._open_live(owner, options)
             except BaseException:
                 lease.release()
                 raise
@@ -261,13 +263,15 @@ class Streams(Generic[OwnerT]):
             return 0.0
         if sequence.total_bytes + len(packet.audio) > self._max_bytes:
             raise StreamTooLong(packet.sequence_id, self._max_seconds)
+        if packet.action is not Action.END:
+            stream.session.require_room()
         audio = stream.half_sample + sequence.take(packet)
         stream.last_seen = self._clock()
         whole = len(audio) & ~1
         stream.half_sample = audio[whole:]
         try:
             if whole:
-                stream.session.accept(pcm16_to_samples(memoryview(audio)[:whole]))
+                stream.session.accept(np.frombuffer(audio, "<i2", count=whole // 2))
         except LingtingError as error:
             self._fail(stream, error)
             raise

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from lingting.domain import Samples, Seconds, Transcript
+import numpy as np
+from numpy.typing import NDArray
+
+from lingting.domain import Seconds, Transcript
 
 
 class Owner(Protocol):
@@ -37,8 +40,11 @@ class LiveSession(Protocol):
     def confirmed_seconds(self) -> Seconds:
         """How much of the audio, from its beginning, `confirmed` covers."""
 
-    def accept(self, samples: Samples) -> None:
-        """Take more audio; never blocks."""
+    def require_room(self) -> None:
+        """Pass while there is room for more sound; raises StreamBehind when too much waits to be heard."""
+
+    def accept(self, samples: NDArray[np.int16]) -> None:
+        """Take more audio: 16 kHz mono, shape (n,); never blocks."""
 
     async def finish(self) -> Transcript:
         """The transcript of everything that was accepted."""

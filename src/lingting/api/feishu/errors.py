@@ -22,7 +22,7 @@ from lingting.api.http.admission import MissingBearer
 from lingting.api.http.body import BodyEncoded, BodyError, BodyTooLarge
 from lingting.api.http.errors import ErrorTable, Unforeseen, always, retry_header
 from lingting.api.http.render import error_answer
-from lingting.errors import AudioError, LingtingError, Overloaded, RecognitionTooSlow
+from lingting.errors import AudioError, LingtingError, Overloaded, RecognitionTooSlow, StreamBehind
 from lingting.streams.errors import StreamError
 
 MISSING_TOKEN = 99991661
@@ -132,6 +132,7 @@ TABLE: ErrorTable[Row] = ErrorTable(
         BodyError: lambda error: _invalid(400, "body", "", error),
         AudioError: lambda error: _invalid(400, "speech.speech", "", error),
         Overloaded: always(Row(500, FAILED)),
+        StreamBehind: always(Row(429, TOO_FREQUENT)),
         Unforeseen: always(Row(500, FAILED)),
         RecognitionTooSlow: always(Row(500, FAILED)),
     },

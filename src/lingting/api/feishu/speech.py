@@ -80,7 +80,7 @@ async def _file(request: Request, principal: Principal, exchange: Exchange) -> R
         async with admission.charged(request, principal, samples.size / SAMPLE_RATE):
             transcript = await while_connected(
                 request,
-                service.recognizer.recognize(samples, _options(settings, principal)),
+                service.recognizer.recognize(samples, _options(settings, principal), principal.account),
                 TimeLimit.of(settings.file_timeout_seconds),
             )
         exchange.audio_seconds = samples.size / SAMPLE_RATE

@@ -76,7 +76,7 @@ async def _transcript(request: Request, principal: Principal, path: Path, parame
         max_sentence_silence=parameters.max_sentence_silence_ms / 1000,
     )
     async with admission.charged(request, principal, samples.size / SAMPLE_RATE):
-        return await service.recognizer.recognize(samples, options)
+        return await service.recognizer.recognize(samples, options, principal.account)
 
 
 def _result(transcript: Transcript, owner: str) -> dict[str, object]:

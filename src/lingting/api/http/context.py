@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 from lingting.access.access import Access
 from lingting.access.principal import Principal
 from lingting.api.http.spool import Spool
-from lingting.domain import RecognitionOptions, Samples, Sentence, Transcript
+from lingting.domain import Account, RecognitionOptions, Samples, Sentence, Transcript
 from lingting.operations.metrics import Metrics
 from lingting.operations.recent import Recent
 from lingting.settings import Settings
@@ -23,10 +23,10 @@ from lingting.streams import Streams
 class Recognizer(Protocol):
     """Recognises whole recordings."""
 
-    def recognize(self, samples: Samples, options: RecognitionOptions) -> Awaitable[Transcript]:
+    def recognize(self, samples: Samples, options: RecognitionOptions, account: Account) -> Awaitable[Transcript]:
         """The transcript; raises Overloaded or RecognitionFailed."""
 
-    def sentences(self, samples: Samples, options: RecognitionOptions) -> AsyncIterator[Sentence]:
+    def sentences(self, samples: Samples, options: RecognitionOptions, account: Account) -> AsyncIterator[Sentence]:
         """The sentences in order, each as soon as it is known; raises as `recognize`."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from lingting.access.errors import LimitExceeded, TooManyFailures
-from lingting.errors import LingtingError, Overloaded
+from lingting.errors import LingtingError, Overloaded, StreamBehind
 
 RowT = TypeVar("RowT")
 
@@ -48,7 +48,7 @@ def wait_of(error: Exception) -> float | None:
     match error:
         case LimitExceeded():
             return error.reset_seconds
-        case TooManyFailures() | Overloaded():
+        case TooManyFailures() | Overloaded() | StreamBehind():
             return error.retry_after
     return None
 

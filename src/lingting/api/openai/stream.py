@@ -15,9 +15,9 @@ from lingting.api.http.exchange import CLIENT_LEFT, Exchange
 from lingting.api.openai.render import usage
 from lingting.domain import Seconds, Sentence
 from lingting.errors import LingtingError
-from lingting.recognition.utterance import glue
+from lingting.recognition.utterance import join_texts
 
-_GLUED = 40
+_JOINED = 40
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +71,8 @@ class TextEvents(StreamingResponse):
         exchange.code = CLIENT_LEFT  # unless the last event goes out
         try:
             async for sentence in sentences:
-                before = text[-_GLUED:]
-                delta = glue(before, sentence.text)[len(before) :]
+                before = text[-_JOINED:]
+                delta = join_texts(before, sentence.text)[len(before) :]
                 text += delta
                 exchange.audio_seconds = min(duration, sentence.end)
                 if delta:

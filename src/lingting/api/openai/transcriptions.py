@@ -24,7 +24,7 @@ from lingting.api.openai import render as openai_render
 from lingting.api.openai.errors import ParameterError, answer, content_of
 from lingting.api.openai.parameters import is_their_name, parse
 from lingting.api.openai.stream import TextEvents
-from lingting.domain import SAMPLE_RATE, RecognitionOptions, Samples, Sentence
+from lingting.domain import SAMPLE_RATE, Account, RecognitionOptions, Samples, Sentence
 from lingting.errors import LingtingError
 from lingting.hot_words import merged
 from lingting.settings import Settings
@@ -101,8 +101,10 @@ async def _answered(request: Request, principal: Principal, exchange: Exchange) 
     )
     async with admission.charged(request, principal, samples.size / SAMPLE_RATE):
         if parameters.stream:
-            return await _streamed(request, samples, options, exchange, limit)
-        transcript = await while_connected(request, service.recognizer.recognize(samples, options), limit)
+            return await _streamed(request, samples, options, account=principal.account, exchange=exchange, limit=limit)
+        transcript = await while_connected(
+            request, service.recognizer.recognize(samples, options, principal.account), limit
+        )
     exchange.audio_seconds = transcript.duration
     content = openai_render.content(transcript, parameters.response_format, parameters.granularities)
     return PlainTextResponse(content) if isinstance(content, str) else JSON(content)
@@ -116,10 +118,16 @@ async def _samples(request: Request, path: Path, form: str) -> Samples:
 
 
 async def _streamed(
-    request: Request, samples: Samples, options: RecognitionOptions, exchange: Exchange, limit: TimeLimit
+    request: Request,
+    samples: Samples,
+    options: RecognitionOptions,
+    *,
+    account: Account,
+    exchange: Exchange,
+    limit: TimeLimit,
 ) -> TextEvents:
     """Events from the first sentence on, so that what fails before it still gets a status of its own."""
-    sentences = service_of(request).recognizer.sentences(samples, options)
+    sentences = service_of(request).recognizer.sentences(samples, options, account)
     first = await while_connected(request, _next(sentences), limit)
 
     async def rest() -> AsyncIterator[Sentence]:

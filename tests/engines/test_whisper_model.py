@@ -10,11 +10,11 @@ import pytest
 from faster_whisper.feature_extractor import FeatureExtractor
 
 from lingting.domain import SAMPLE_RATE
-from lingting.engines import whisper
-from lingting.engines.features import log_mel
-from lingting.engines.whisper import WhisperEngine
+from lingting.engines.whisper import loading
+from lingting.engines.whisper.features import log_mel
+from lingting.engines.whisper.model import WhisperModel
+from lingting.engines.whisper.values import DecodeRequest
 from lingting.errors import ModelError
-from lingting.recognition.engine import DecodeRequest
 from lingting.text import normalise
 from tests.recordings import recording
 
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.engine
 
 
 @pytest.fixture(scope="module")
-def engine(model_dir: Path) -> WhisperEngine:
-    return WhisperEngine(model_dir, workers=1)
+def model(model_dir: Path) -> WhisperModel:
+    return WhisperModel(model_dir, 1)
 
 
 @pytest.mark.parametrize("seconds", [0.01, 1.0, 4.2, 11.99, 12.0, 15.0])
@@ -38,9 +38,9 @@ def test_features_are_those_that_whisper_was_trained_on(seconds: float) -> None:
 
 
 @pytest.mark.parametrize(("name", "language"), [("asr_example", "zh"), ("beckett", "en")])
-def test_speech_is_written_in_its_own_language(engine: WhisperEngine, name: str, language: str) -> None:
+def test_speech_is_written_in_its_own_language(model: WhisperModel, name: str, language: str) -> None:
     spoken = recording(name)
-    (decoded,) = engine.decode([DecodeRequest(engine.encode(spoken.samples, 12))])
+    (decoded,) = model.decode([DecodeRequest(model.encode(spoken.samples, 12))])
     assert decoded.language == language
     assert normalise(spoken.phrases[0]) in normalise(decoded.hypotheses[0].text)
     scores = [hypothesis.log_probability for hypothesis in decoded.hypotheses]
@@ -48,25 +48,25 @@ def test_speech_is_written_in_its_own_language(engine: WhisperEngine, name: str,
     assert all(score < 0 for score in scores)
 
 
-def test_a_forced_language_and_what_was_known_before_decide(engine: WhisperEngine) -> None:
-    encoded = engine.encode(recording("beckett").samples, 12)
-    forced, known = engine.decode([DecodeRequest(encoded, language="zh"), DecodeRequest(encoded, prior=50.0)])
+def test_a_forced_language_and_what_was_known_before_decide(model: WhisperModel) -> None:
+    encoded = model.encode(recording("beckett").samples, 12)
+    forced, known = model.decode([DecodeRequest(encoded, language="zh"), DecodeRequest(encoded, prior=50.0)])
     assert (forced.language, known.language) == ("zh", "zh")
 
 
-def test_a_batch_gives_what_each_gives_alone(engine: WhisperEngine) -> None:
-    requests = [DecodeRequest(engine.encode(recording(name).samples, 12)) for name in ("asr_example", "beckett")]
-    together = [decoded.hypotheses[0].text for decoded in engine.decode(requests)]
-    alone = [engine.decode([request])[0].hypotheses[0].text for request in requests]
+def test_a_batch_gives_what_each_gives_alone(model: WhisperModel) -> None:
+    requests = [DecodeRequest(model.encode(recording(name).samples, 12)) for name in ("asr_example", "beckett")]
+    together = [decoded.hypotheses[0].text for decoded in model.decode(requests)]
+    alone = [model.decode([request])[0].hypotheses[0].text for request in requests]
     assert together == alone
 
 
 @pytest.mark.parametrize("name", ["asr_example", "beckett"])
-def test_every_character_of_every_hypothesis_has_a_time_inside_the_audio(engine: WhisperEngine, name: str) -> None:
-    encoded = engine.encode(recording(name).samples, 12)
-    (decoded,) = engine.decode([DecodeRequest(encoded)])
+def test_every_character_of_every_hypothesis_has_a_time_inside_the_audio(model: WhisperModel, name: str) -> None:
+    encoded = model.encode(recording(name).samples, 12)
+    (decoded,) = model.decode([DecodeRequest(encoded)])
     for hypothesis in decoded.hypotheses:
-        (times,) = engine.align([(encoded, decoded.language, hypothesis)])
+        (times,) = model.align([(encoded, decoded.language, hypothesis)])
         assert len(times.start) == len(times.end) == len(times.probability) == len(hypothesis.text)
         assert np.all(np.diff(times.start) >= 0)
         assert np.all(times.start <= times.end)
@@ -74,21 +74,21 @@ def test_every_character_of_every_hypothesis_has_a_time_inside_the_audio(engine:
         assert all(0 < border <= len(hypothesis.text) for border in hypothesis.borders)
 
 
-def test_a_context_is_taken_as_said_before(engine: WhisperEngine) -> None:
-    encoded = engine.encode(recording("beckett").samples, 12)
-    (decoded,) = engine.decode([DecodeRequest(encoded, context="Samuel Beckett, Worstward Ho")])
+def test_a_context_is_taken_as_said_before(model: WhisperModel) -> None:
+    encoded = model.encode(recording("beckett").samples, 12)
+    (decoded,) = model.decode([DecodeRequest(encoded, prompt=model.prompt(["Samuel Beckett", "Worstward Ho"]))])
     assert "fail better" in decoded.hypotheses[0].text.lower()
 
 
 def test_a_folder_that_is_no_model_is_a_model_error(tmp_path: Path, model_dir: Path) -> None:
     with pytest.raises(ModelError, match="cannot be loaded"):
-        WhisperEngine(tmp_path, workers=1)
+        WhisperModel(tmp_path, 1)
     for file in model_dir.iterdir():
         (tmp_path / file.name).symlink_to(file)
     (tmp_path / "tokenizer.json").unlink()
     (tmp_path / "tokenizer.json").write_text(json.dumps({"version": "1.0"}))
     with pytest.raises(ModelError, match="tokenizer"):
-        WhisperEngine(tmp_path, workers=1)
+        WhisperModel(tmp_path, 1)
     shutil.rmtree(tmp_path)
 
 
@@ -103,7 +103,7 @@ def test_a_folder_that_is_no_model_is_a_model_error(tmp_path: Path, model_dir: P
 def test_avx512_is_asked_for_where_the_processor_has_all_of_it(
     monkeypatch: pytest.MonkeyPatch, flags: str, expected: str | None
 ) -> None:
-    monkeypatch.setattr(whisper, "os", SimpleNamespace(environ={}))
-    monkeypatch.setattr(whisper.Path, "read_text", lambda *_, **__: f"processor\t: 0\nflags\t\t: {flags}\nbugs\t: \n")
-    whisper._prefer_avx512()
-    assert whisper.os.environ.get("CT2_FORCE_CPU_ISA") == expected
+    monkeypatch.setattr(loading, "os", SimpleNamespace(environ={}))
+    monkeypatch.setattr(loading.Path, "read_text", lambda *_, **__: f"processor\t: 0\nflags\t\t: {flags}\nbugs\t: \n")
+    loading.prefer_avx512()
+    assert loading.os.environ.get("CT2_FORCE_CPU_ISA") == expected

@@ -22,7 +22,7 @@ _GROWTH = 3
 """A change that adds as many units is text that nobody has seen yet, and is shown at once."""
 
 
-def steady(shown: str, previous: str, newest: str) -> str:
+def stabilise(shown: str, previous: str, newest: str) -> str:
     """What to show now. Units (a Han character, a Latin word) are compared without punctuation and case.
 
     Args:

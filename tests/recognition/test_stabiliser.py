@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lingting.recognition.steady import steady
+from lingting.recognition.stabiliser import stabilise
 from lingting.text.scoring import normalise
 
 
@@ -33,7 +33,7 @@ from lingting.text.scoring import normalise
 def test_what_is_shown_changes_inside_only_when_two_guesses_agree(
     shown: str, previous: str, newest: str, expected: str
 ) -> None:
-    assert steady(shown, previous, newest) == expected
+    assert stabilise(shown, previous, newest) == expected
 
 
 words = st.text(alphabet="天地玄黄宇宙，ab ", max_size=20)
@@ -41,4 +41,4 @@ words = st.text(alphabet="天地玄黄宇宙，ab ", max_size=20)
 
 @given(words, words, words)
 def test_a_guess_that_comes_twice_is_shown(shown: str, previous: str, newest: str) -> None:
-    assert normalise(steady(steady(shown, previous, newest), newest, newest)) == normalise(newest)
+    assert normalise(stabilise(stabilise(shown, previous, newest), newest, newest)) == normalise(newest)

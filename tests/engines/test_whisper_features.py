@@ -8,7 +8,7 @@ import sys
 _COUNT_CPU = """
 import time
 import numpy as np
-from lingting.engines.features import log_mel
+from lingting.engines.whisper.features import log_mel
 
 noise = np.random.default_rng(0).standard_normal(20 * 16000).astype(np.float32)
 log_mel(noise, 20)

@@ -1,9 +1,9 @@
-"""Judging what an engine wrote: answers worth a second try, and speech that nobody spoke."""
+"""Judging what Whisper wrote: low confidence, speech that nobody spoke, and which of two answers to believe."""
 
 from __future__ import annotations
 
 from lingting.domain import Seconds
-from lingting.recognition.engine import Decoded, EngineHypothesis
+from lingting.engines.whisper.values import Decoded, TextHypothesis
 from lingting.recognition.loops import impossible, loops
 
 LOW_CONFIDENCE = -1.0
@@ -13,13 +13,13 @@ NO_SPEECH = 0.6
 """Whisper's own threshold on the probability of the no-speech token."""
 
 
-def trustworthy(hypothesis: EngineHypothesis, seconds: Seconds) -> bool:
+def trustworthy(hypothesis: TextHypothesis, seconds: Seconds) -> bool:
     """Whether a hypothesis may stand without trying a longer window."""
     return not hypothesis.truncated and hypothesis.average >= LOW_CONFIDENCE and not loops(hypothesis.text, seconds)
 
 
 def nobody_spoke(decoded: Decoded) -> bool:
-    """Whether the engine itself doubts that there was speech, and its best text is a poor one."""
+    """Whether the model itself doubts that there was speech, and its best text is a poor one."""
     return decoded.no_speech > NO_SPEECH and decoded.hypotheses[0].average < LOW_CONFIDENCE
 
 

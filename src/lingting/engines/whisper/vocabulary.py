@@ -1,0 +1,153 @@
+"""Whisper's tokens: prompts in, text and the times of its characters out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from lingting.domain import Language
+from lingting.engines.whisper.values import TextHypothesis
+from lingting.errors import ModelError
+from lingting.recognition.engine import CharacterTimes
+
+_FRAME_SECONDS = 0.02
+_LEAST_PROBABILITY = 1e-6
+_MOST_PROMPT_TOKENS = 112
+"""Tokens of hot words before an utterance: half of what the decoder may read and write of text."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Special:
+    end: int
+    start: int
+    transcribe: int
+    previous: int
+    first_time: int
+    languages: dict[Language, int]
+
+
+class Vocabulary:
+    """Whisper's byte-level tokens: prompts in, text and character positions out."""
+
+    def __init__(self, file: Path) -> None:
+        try:
+            self._tokenizer = Tokenizer.from_file(str(file))
+        except Exception as error:  # the library raises bare Exception
+            raise ModelError(f"the model's tokenizer {file} cannot be read: {error}") from error
+        tokenizer = self._tokenizer
+
+        def special(name: str) -> int:
+            found = tokenizer.token_to_id(name)
+            if found is None:
+                raise ModelError(f"the model's tokenizer {file} has no {name}: it is not a multilingual Whisper")
+            return int(found)
+
+        self.special = _Special(
+            end=special("<|endoftext|>"),
+            start=special("<|startoftranscript|>"),
+            transcribe=special("<|transcribe|>"),
+            previous=special("<|startofprev|>"),
+            first_time=special("<|notimestamps|>") + 1,
+            languages={"zh": special("<|zh|>"), "en": special("<|en|>")},
+        )
+        decode = _byte_decoder()
+        self._bytes = [
+            bytes(decode[character] for character in tokenizer.id_to_token(token) or "")
+            for token in range(self.special.end)
+        ]
+
+    def words(self, words: Sequence[str]) -> tuple[int, ...]:
+        """The tokens of a list of words, as many whole words as fit into a prompt, the first ones first."""
+        tokens: list[int] = []
+        for word in words:
+            text = f", {word.strip()}" if tokens else f" {word.strip()}"
+            more = self._tokenizer.encode(text, add_special_tokens=False).ids
+            if len(tokens) + len(more) > _MOST_PROMPT_TOKENS:
+                break
+            tokens += more
+        return tuple(tokens)
+
+    def start(self, language: Language, said: Sequence[int]) -> list[int]:
+        """What the decoder is given before it writes: tokens taken as said before, then language and task."""
+        special = self.special
+        start = [special.start, special.languages[language], special.transcribe]
+        return [special.previous, *said, *start] if said else start
+
+    def read(self, ids: Sequence[int], score: float, *, truncated: bool) -> TextHypothesis:
+        """A hypothesis from generated ids; `score` is the mean log probability per token."""
+        special = self.special
+        tokens = [token for token in ids if token < special.end]
+        raw = b""
+        cuts: list[int] = []
+        for token in ids:
+            if token < special.end:
+                raw += self._bytes[token]
+            elif token >= special.first_time and raw:
+                cuts.append(len(raw))
+        lead = len(raw.decode("utf-8", "ignore")) - len(raw.decode("utf-8", "ignore").lstrip())
+        text = raw.decode("utf-8", "ignore").strip()
+        borders = {len(raw[:cut].decode("utf-8", "ignore").rstrip()) - lead for cut in cuts}
+        return TextHypothesis(
+            text=text,
+            tokens=tuple(tokens),
+            log_probability=score * max(1, len(ids)),
+            average=score,
+            borders=tuple(sorted(border for border in borders if 0 < border <= len(text))),
+            truncated=truncated,
+        )
+
+    def character_times(self, hypothesis: TextHypothesis, result: Any, seconds: float) -> CharacterTimes:
+        count = len(hypothesis.tokens)
+        start = np.full(count + 1, np.float32(seconds))
+        seen = -1
+        for token, frame in result.alignments:
+            if token != seen and token < count:
+                start[token] = min(seconds, frame * _FRAME_SECONDS)
+                seen = token
+        np.minimum.accumulate(start[::-1], out=start[::-1])
+        probabilities = np.zeros(count + 1, np.float32)
+        given = np.asarray(result.text_token_probs, np.float32)[:count]
+        probabilities[: len(given)] = given
+        raw = b"".join(self._bytes[token] for token in hypothesis.tokens)
+        ends = np.cumsum([len(self._bytes[token]) for token in hypothesis.tokens])
+        lead = len(raw.decode("utf-8", "ignore")) - len(raw.decode("utf-8", "ignore").lstrip())
+        positions = _character_bytes(raw)[lead : lead + len(hypothesis.text)]
+        first = [int(np.searchsorted(ends, begin, side="right")) for begin, _ in positions]
+        last = [int(np.searchsorted(ends, end - 1, side="right")) for _, end in positions]
+        behind = [index + 1 for index in last]
+        logs = np.concatenate(([0.0], np.cumsum(np.log(np.maximum(probabilities, _LEAST_PROBABILITY)))))
+        probability = np.exp(logs[behind] - logs[first]).astype(np.float32)
+        return CharacterTimes(start[first], start[behind], probability)
+
+
+def _character_bytes(raw: bytes) -> list[tuple[int, int]]:
+    """Byte ranges of the characters that `raw.decode("utf-8", "ignore")` keeps."""
+    ranges = []
+    position = 0
+    while position < len(raw):
+        for length in range(1, 5):
+            try:
+                raw[position : position + length].decode("utf-8")
+            except UnicodeDecodeError:
+                continue
+            if position + length <= len(raw):
+                ranges.append((position, position + length))
+                position += length
+                break
+        else:
+            position += 1
+    return ranges
+
+
+def _byte_decoder() -> dict[str, int]:
+    """GPT-2's printable stand-ins for bytes, back to bytes (Radford et al. 2019, section 2.2)."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    table = {chr(byte): byte for byte in printable}
+    hidden = [byte for byte in range(256) if byte not in printable]
+    table.update({chr(256 + index): byte for index, byte in enumerate(hidden)})
+    return table

@@ -1,0 +1,336 @@
+"""The one owner of compute: all work of all engines goes through it, on as many lanes as there are cores.
+
+It knows nothing of models: a task is begun when its turn comes, which gives a work; the engine steps the work, alone or
+with others of its group, until it is heard. The order is by deadline, counted from when the oldest sound of a task
+arrived, so that no speaker waits much longer than another; an account that has had more than its fair share goes behind
+those that have not (`recognition/fairness.py`). Background tasks leave a lane to live ones while there are any.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from lingting.domain import Account, Seconds
+from lingting.errors import EngineRestarted, RecognitionFailed
+from lingting.recognition.engine import Engine, Heard, Outcome, Work
+from lingting.recognition.fairness import Shares
+
+log = logging.getLogger(__name__)
+
+LIVE_FOR: Seconds = 3.0
+"""So long after its last live task the machine is taken to have live work."""
+
+_GATHER: Seconds = 2.0
+"""A batch with room waits for tasks like it that are late at most this much later."""
+
+_ATTEMPTS = 2
+"""How often a task may have been in a step that cost the engine its process."""
+
+_LOOK_AGAIN: Seconds = 0.25
+"""What was held back for live work is looked at again after this long."""
+
+_LOAD_OVER: Seconds = 10.0
+"""Time constant of the average of live work."""
+
+_SMOOTHING = 0.1
+_COST: Seconds = 0.2
+"""Of a task of a kind that was never done."""
+
+
+@dataclass(eq=False, slots=True)
+class Task:
+    """Something to recognise.
+
+    Attributes:
+        engine: whose work it is.
+        begin: called on a lane when its turn comes, perhaps again when the engine was restarted; gives the first work,
+            or None when the task is not wanted any more.
+        account: who it is for.
+        since: when its oldest sound arrived, by `time.monotonic`.
+        patience: seconds after `since` at which it is late.
+        like: tasks of equal `like` will probably share batches, and cost about the same.
+        live: somebody waits for the text while speaking.
+        waits: until it is late, it waits for others to share its batch, if some are on the way.
+    """
+
+    engine: Engine
+    begin: Callable[[], Work | None]
+    account: Account = field(default_factory=Account)
+    since: float = field(default_factory=time.monotonic)
+    patience: Seconds = 2.0
+    like: Hashable = None
+    live: bool = False
+    waits: bool = False
+    future: Future[Heard | None] = field(default_factory=Future)
+
+    @property
+    def due(self) -> float:
+        """When it is late, by `time.monotonic`."""
+        return self.since + self.patience
+
+
+@dataclass(eq=False, slots=True)
+class _Item:
+    """A task on its way: what is to be done next; `alone` after a step that failed with company."""
+
+    task: Task
+    work: Work | None = None
+    alone: bool = False
+    restarts: int = 0
+    spent: Seconds = 0.0
+    heard: Heard | None = None
+
+    @property
+    def together(self) -> bool:
+        return self.work is not None and self.work.most > 1 and not self.alone
+
+    def joins(self, other: _Item) -> bool:
+        return (
+            self.together
+            and self.work is not None
+            and other.work is not None
+            and self.task.engine is other.task.engine
+            and self.task.live == other.task.live
+            and self.work.group == other.work.group
+        )
+
+    def may_join(self, other: _Item) -> bool:
+        """Whether, once begun, it may share the other's batch."""
+        return (
+            not self.together
+            and not self.alone
+            and self.task.engine is other.task.engine
+            and self.task.live == other.task.live
+            and self.task.like == other.task.like
+        )
+
+
+class Scheduler:
+    """Runs tasks on `lanes` threads. All methods are thread-safe."""
+
+    def __init__(self, lanes: int) -> None:
+        self.lanes = lanes
+        self._wake = threading.Condition()
+        self._ready: list[_Item] = []
+        self._running: list[_Item] = []
+        self._shares = Shares(lanes)
+        self._costs: dict[Hashable, Seconds] = {}
+        self._live_until = 0.0
+        self._lag: Seconds = 0.0
+        self._lag_at = 0.0
+        self._load = 0.0
+        self._load_at = 0.0
+        self._closed = False
+        self.failures: Counter[str] = Counter()
+        """Steps that failed, by name of the engine."""
+        self._threads = [
+            threading.Thread(target=self._lane, name=f"compute-{index}", daemon=True) for index in range(lanes)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, task: Task) -> Future[Heard | None]:
+        """Queue a task. The future gives None when the task was not wanted any more; cancelling it drops the task.
+
+        Raises (through the future):
+            RecognitionFailed: the engine failed on it, or the server is stopping.
+        """
+        with self._wake:
+            if self._closed:
+                task.future.set_exception(RecognitionFailed("the server is stopping"))
+                return task.future
+            if task.live:
+                self._live_until = time.monotonic() + LIVE_FOR
+            self._shares.enter(task.account)
+            self._ready.append(_Item(task))
+            self._wake.notify()
+        return task.future
+
+    def expect_live(self) -> None:
+        """Somebody began to speak: background tasks leave a lane from now on."""
+        with self._wake:
+            self._live_until = time.monotonic() + LIVE_FOR
+
+    @property
+    def queued(self) -> int:
+        """Tasks that wait for a lane."""
+        return len(self._ready)
+
+    @property
+    def busy(self) -> bool:
+        """Whether more waits than the lanes can begin at once, so that nothing should be computed on a chance."""
+        return self.queued > self.lanes
+
+    def predicted_wait(self) -> Seconds:
+        """Seconds until a task submitted now would start, from what is queued and what such tasks cost lately."""
+        with self._wake:
+            left = sum(max(0.0, self._costs.get(item.task.like, _COST) - item.spent) for item in self._ready)
+        return left / self.lanes
+
+    def cost(self, like: Hashable) -> Seconds:
+        """What a task of this kind costs one lane lately; 0 where none was done yet."""
+        return self._costs.get(like, 0.0)
+
+    def load(self) -> float:
+        """Lanes that were busy with live work lately, on average."""
+        with self._wake:
+            return self._load_now(time.monotonic())
+
+    def live_lag(self) -> Seconds:
+        """How late live text is lately: seconds from the arrival of the oldest sound of a live task to its text."""
+        now = time.monotonic()
+        with self._wake:
+            waiting = max((now - item.task.since for item in self._ready if item.task.live), default=0.0)
+            return max(waiting, self._lag_now(now))
+
+    def close(self) -> None:
+        """Finish what is queued, then stop the threads."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    # -- lanes --------------------------------------------------------------------------------------------------------
+
+    def _lane(self) -> None:
+        while True:
+            with self._wake:
+                while not (batch := self._take()):
+                    if self._closed and not self._ready and not self._running:
+                        self._wake.notify_all()
+                        return
+                    self._wake.wait(_LOOK_AGAIN if self._ready else None)
+                self._running += batch
+            began = time.monotonic()
+            outcomes = self._step(batch)
+            now = time.monotonic()
+            cost = (now - began) / len(batch)
+            with self._wake:
+                done = [
+                    (item, outcome)
+                    for item, outcome in zip(batch, outcomes, strict=True)
+                    if self._settle(item, outcome, cost, now) and outcome is not None
+                ]
+                self._wake.notify_all()
+            for item, outcome in done:
+                _resolve(item, outcome)
+
+    def _take(self) -> list[_Item]:
+        """What to do next: one item, or several to step together; empty when there is nothing."""
+        now = time.monotonic()
+        self._drop_cancelled()
+        full = now < self._live_until and sum(not item.task.live for item in self._running) >= max(1, self.lanes - 1)
+        items = [item for item in self._ready if item.task.live or not full]
+        if not items:
+            return []
+        late = {item: self._late(item.task) for item in items}
+        free = [item for item in items if not self._waits(item, items, now)] or items
+        first = min(free, key=late.__getitem__)
+        if not first.together:
+            batch = [first]
+        else:
+            assert first.work is not None
+            batch = sorted((item for item in items if item.joins(first)), key=late.__getitem__)[: first.work.most]
+            if len(batch) < first.work.most:
+                gathered = [i for i in items if i.may_join(first) and late[i] <= late[first] + _GATHER]
+                if gathered:
+                    batch = [min(gathered, key=late.__getitem__)]
+        for item in batch:
+            self._ready.remove(item)
+        return batch
+
+    def _late(self, task: Task) -> float:
+        """When a task is late, its account's share counted."""
+        return max(task.since, self._shares.earliest(task.account)) + task.patience
+
+    def _drop_cancelled(self) -> None:
+        gone = [item for item in self._ready if item.task.future.cancelled()]
+        for item in gone:
+            self._ready.remove(item)
+            self._shares.leave(item.task.account)
+
+    def _waits(self, item: _Item, items: Sequence[_Item], now: float) -> bool:
+        """Whether an item waits for company that is on the way, here or on a lane."""
+        return (
+            item.together
+            and item.task.waits
+            and item.task.due > now
+            and any(other.may_join(item) for other in (*items, *self._running))
+        )
+
+    def _step(self, batch: list[_Item]) -> Sequence[Outcome | None]:
+        """The outcomes of a step; None for an item that goes back to the queue as it is."""
+        first = batch[0]
+        try:
+            if first.work is None:
+                first.work = first.task.begin()
+                if first.work is None:
+                    return [Outcome()]
+                if first.together:
+                    return [None]
+            return first.task.engine.step([item.work for item in batch if item.work is not None])
+        except EngineRestarted as error:
+            for item in batch:
+                item.work = None
+                item.restarts += error.guilty
+                item.alone = item.alone or error.guilty
+            return [None if item.restarts < _ATTEMPTS else Outcome(error=error) for item in batch]
+        except Exception as error:
+            if len(batch) == 1:
+                return [Outcome(error=error)]
+            log.warning("a step of %d works failed; each is tried alone", len(batch), exc_info=True)
+            for item in batch:
+                item.alone = True
+            return [None] * len(batch)
+
+    def _settle(self, item: _Item, outcome: Outcome | None, cost: Seconds, now: float) -> bool:
+        """Book a step and queue what is left to do; whether the task is done."""
+        task = item.task
+        self._running.remove(item)
+        self._shares.charge(task.account, cost, now)
+        item.spent += cost
+        if task.live:
+            self._load, self._load_at = self._load_now(now) + cost / _LOAD_OVER, now
+        if outcome is None or outcome.more is not None:
+            if outcome is not None:
+                item.work = outcome.more
+                item.heard = outcome.heard or item.heard
+            self._ready.append(item)
+            return False
+        self._shares.leave(task.account)
+        if item.work is not None:
+            known = self._costs.get(task.like, item.spent)
+            self._costs[task.like] = known + _SMOOTHING * (item.spent - known)
+            if task.live:
+                lag = self._lag_now(now)
+                self._lag, self._lag_at = lag + _SMOOTHING * (now - task.since - lag), now
+        if outcome.error is not None:
+            self.failures[task.engine.name] += 1
+        return True
+
+    def _load_now(self, now: float) -> float:
+        return self._load * math.exp((self._load_at - now) / _LOAD_OVER)
+
+    def _lag_now(self, now: float) -> Seconds:
+        return max(0.0, self._lag - (now - self._lag_at))
+
+
+def _resolve(item: _Item, outcome: Outcome) -> None:
+    future = item.task.future
+    if not future.set_running_or_notify_cancel():
+        return
+    if outcome.error is None:
+        future.set_result(outcome.heard or item.heard)
+        return
+    log.error("the engine %s failed", item.task.engine.name, exc_info=outcome.error)
+    failure = RecognitionFailed("the engine failed")
+    failure.__cause__ = outcome.error
+    future.set_exception(failure)
