@@ -149,7 +149,15 @@ class Settings(BaseSettings):
         30.0,
         description="A sender that takes longer than this for its headers, or pauses this long in its body, is cut.",
     )
-    drain_seconds: PositiveSeconds = Field(30.0, description="How long a stop waits for what is in flight.")
+    connections_per_address: Count = Field(
+        256, description="Connections at once from one address (of IPv6: from one /64); trusted proxies have no limit."
+    )
+    drain_lead_seconds: float = Field(
+        0.0, ge=0, description="After SIGTERM, how long only /readyz says no, so that a balancer turns away first."
+    )
+    drain_seconds: PositiveSeconds = Field(
+        30.0, description="How long a stop waits for what is in flight; new work is refused meanwhile."
+    )
 
     # -- operations ---------------------------------------------------------------------------------------------------
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")

@@ -36,4 +36,4 @@ def well(request: pytest.FixtureRequest) -> Iterator[None]:
     if "server" in request.fixturenames:
         service = request.getfixturevalue("server").service
         service.recognizer.error = service.recognizer.broken = service.open_error = None
-        service.ready, service.predicted_wait = True, 0.0
+        service.ready, service.recognizer.predicted_wait = True, 0.0

@@ -16,13 +16,15 @@ from typing import Any
 
 import numpy as np
 import requests
+from numpy.typing import NDArray
 
-from lingting.access import Access, TenantLimits
+from lingting.access import Access, Principal, TenantLimits
 from lingting.access.records import NewCredential
 from lingting.api.app import create_app
-from lingting.api.server import Server, listen
-from lingting.domain import RecognitionOptions, Samples, Sentence, Transcript
-from lingting.errors import AudioTooLong, EmptyAudio, UndecodableAudio
+from lingting.api.listening.sockets import listen
+from lingting.api.server import Server
+from lingting.domain import Account, RecognitionOptions, Samples, Sentence, Transcript
+from lingting.errors import AudioTooLong, EmptyAudio, Overloaded, UndecodableAudio
 from lingting.settings import Settings
 from lingting.streams import Streams
 
@@ -37,17 +39,34 @@ SPEECH_SCOPES = ("speech_to_text:speech", "audio:flash", "audio:transcriptions")
 
 
 class Recognizer:
-    """Says how many samples it was given; holds requests while `held` is set, raises `error` when that is set."""
+    """Says how many samples it was given; takes `seconds`, or until `released`; raises `error` when that is set."""
 
     def __init__(self) -> None:
         self.error: Exception | None = None
         self.broken: Exception | None = None
         self.released: asyncio.Event | None = None
+        self.seconds = 0.0
+        self.predicted_wait = 0.0
+        self.max_wait = 10.0
         self.seen: list[tuple[int, RecognitionOptions]] = []
         self.cancelled = 0
         self.running = 0
 
-    async def recognize(self, samples: Samples, options: RecognitionOptions) -> Transcript:
+    def admit(self) -> None:
+        """Whether another recording is taken."""
+        if self.predicted_wait > self.max_wait:
+            raise Overloaded(
+                f"the predicted wait is {self.predicted_wait:.0f} s; try again later",
+                self.predicted_wait - self.max_wait,
+            )
+
+    def admit_live(self) -> None:
+        """Whether another stream is taken."""
+        self.admit()
+
+    async def recognize(
+        self, samples: Samples, options: RecognitionOptions, account: Account | None = None
+    ) -> Transcript:
         self.seen.append((samples.size, options))
         if self.error is not None:
             raise self.error
@@ -55,6 +74,8 @@ class Recognizer:
         try:
             if self.released is not None:
                 await self.released.wait()
+            if self.seconds:
+                await asyncio.sleep(self.seconds)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
@@ -66,7 +87,9 @@ class Recognizer:
         text = f"heard {samples.size} samples"
         return Transcript(text, seconds, "en", (Sentence(text, 0.25, seconds + 0.004, (), "en"),))
 
-    async def sentences(self, samples: Samples, options: RecognitionOptions) -> AsyncIterator[Sentence]:
+    async def sentences(
+        self, samples: Samples, options: RecognitionOptions, account: Account | None = None
+    ) -> AsyncIterator[Sentence]:
         """The sentences of `recognize`; raises `broken` behind the first one when that is set."""
         for sentence in (await self.recognize(samples, options)).sentences:
             yield sentence
@@ -80,7 +103,7 @@ class Live:
     def __init__(self, recognizer: Recognizer, options: RecognitionOptions) -> None:
         self._recognizer = recognizer
         self.options = options
-        self.samples: list[Samples] = []
+        self.samples: list[NDArray[np.int16]] = []
         self.ended = False
 
     @property
@@ -95,7 +118,10 @@ class Live:
     def confirmed_seconds(self) -> float:
         return sum(s.size for s in self.samples) / 16000
 
-    def accept(self, samples: Samples) -> None:
+    def require_room(self) -> None:
+        pass
+
+    def accept(self, samples: NDArray[np.int16]) -> None:
         assert not self.ended
         self.samples.append(samples)
 
@@ -141,8 +167,16 @@ class Service:
     sessions: list[Live] = field(default_factory=list)
     open_error: Exception | None = None
     ready: bool = True
-    queued: int = 0
-    predicted_wait: float = 0.0
+
+    @property
+    def queued(self) -> int:
+        """Recognitions that have begun."""
+        return self.recognizer.running
+
+    @property
+    def predicted_wait(self) -> float:
+        """Seconds until a recording that came now would start."""
+        return self.recognizer.predicted_wait
 
     def __post_init__(self) -> None:
         self.access = Access(self.settings)
@@ -155,7 +189,7 @@ class Service:
             grace_seconds=0.05,
         )
 
-    def _open(self, options: RecognitionOptions) -> Live:
+    def _open(self, owner: Principal, options: RecognitionOptions) -> Live:
         if self.open_error is not None:
             raise self.open_error
         session = Live(self.recognizer, options)

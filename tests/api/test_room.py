@@ -22,7 +22,7 @@ BUSY = "the predicted wait is 40 s; try again later"
 def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server with the usual limits, whose queue is longer than it takes."""
     with serving(tmp_path_factory.mktemp("busy"), file_max_seconds=3600.0) as server:
-        server.service.predicted_wait = 40.0
+        server.service.recognizer.predicted_wait = 40.0
         yield server
 
 
@@ -84,7 +84,7 @@ def test_a_first_packet_is_refused_and_a_stream_that_is_live_goes_on(tmp_path: P
 
     with serving(tmp_path) as server:
         assert server.post(STREAM, key=server.key, json=packet_body("a" * 16, 0, 1, pcm(0.1))).json()["code"] == 0
-        server.service.predicted_wait = 40.0
+        server.service.recognizer.predicted_wait = 40.0
         refused = server.post(STREAM, key=server.key, json=packet_body("b" * 16, 0, 1, pcm(0.1)))
         assert (refused.status_code, refused.json()["code"]) == (500, 1040102)
         assert refused.json()["error"]["message"] == BUSY

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import signal
 import socket
 import ssl
@@ -19,6 +20,7 @@ import pytest
 import requests
 
 from lingting.api import server as servers
+from lingting.api.listening import sockets
 from lingting.errors import ModelError, SettingsError
 from lingting.settings import Settings
 from tests.api.serving import FLASH, STREAM, packet_body, pcm, serving
@@ -46,7 +48,7 @@ def test_a_taken_port_is_one_line_that_names_it() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SettingsError) as error:
-            servers.listen("127.0.0.1", port)
+            sockets.listen("127.0.0.1", port)
     expected = (
         f"port {port} on 127.0.0.1 is already in use; stop the other program or set LINGTING_PORT to another port"
     )
@@ -56,7 +58,7 @@ def test_a_taken_port_is_one_line_that_names_it() -> None:
 @pytest.mark.parametrize("host", ["203.0.113.1", "no.such.host.invalid"])
 def test_an_address_of_another_machine_is_one_line_that_names_it(host: str) -> None:
     with pytest.raises(SettingsError, match=f"cannot listen on {host}: .*LINGTING_HOST"):
-        servers.listen(host, 0)
+        sockets.listen(host, 0)
 
 
 def test_a_privileged_port_is_one_line_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +67,7 @@ def test_a_privileged_port_is_one_line_that_names_it(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(socket, "create_server", refuse)
     with pytest.raises(SettingsError, match=r"port 80 on .* is reserved"):
-        servers.listen("127.0.0.1", 80)
+        sockets.listen("127.0.0.1", 80)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,7 @@ def test_a_privileged_port_is_one_line_that_names_it(monkeypatch: pytest.MonkeyP
     [("127.0.0.1", True), ("127.9.9.9", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("::", False)],
 )
 def test_loopback_is_recognised(host: str, loopback: bool) -> None:
-    assert servers.is_loopback(host) is loopback
+    assert sockets.is_loopback(host) is loopback
 
 
 class Stub:
@@ -128,9 +130,11 @@ from lingting.settings import Settings
 from tests.api.serving import Service
 named = dict(argument.split("=", 1) for argument in sys.argv[2:])
 SCOPES = named.pop("scopes", "speech_to_text:speech")
+seconds = float(named.pop("recognition_seconds", 0))
 settings = Settings(data_dir=Path(sys.argv[1]), port=0, **named)
 logs.configure(settings.log_level, "json")
 service = Service(settings)
+service.recognizer.seconds = seconds
 def ready(url):
     from lingting.access.records import NewCredential
     scopes = tuple(SCOPES.split())
@@ -143,12 +147,13 @@ sys.exit(server.run(service, ready))
 class Process:
     """A server in a process of its own."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str] | None = None, **settings: Any) -> None:
         arguments = [f"{name}={value}" for name, value in settings.items()]
         self.log = folder / "log"
         self.process = subprocess.Popen(
             [sys.executable, "-c", SERVE, folder, *arguments],
             cwd=ROOT,
+            env={**os.environ, **(environment or {})},
             stdout=subprocess.PIPE,
             stderr=self.log.open("wb"),
         )
@@ -184,11 +189,11 @@ def test_sigterm_lets_live_streams_end_and_refuses_new_ones(tmp_path: Path, proc
     processes.append(server)
     assert server.send(packet_body("a" * 16, 0, 1, pcm(0.1)))["code"] == 0
     server.process.send_signal(signal.SIGTERM)
-    server.logged("stopping: no new streams")
+    server.logged("stopping: no new work")
     refused = server.send(packet_body("b" * 16, 0, 1))
     assert (refused["code"], refused["error"]["message"]) == (
         1040102,
-        "the server is stopping; no new stream is taken",
+        "the server is stopping; try again shortly",
     )
     assert requests.get(server.url + "/readyz", timeout=5).json() == {"status": "draining"}
     assert server.send(packet_body("a" * 16, 1, 0, pcm(0.1)))["data"]["recognition_text"] == "3200 so far"
@@ -204,14 +209,20 @@ def test_a_stop_does_not_wait_for_ever(tmp_path: Path, processes: list[Process])
     assert server.process.wait(20) == 0
 
 
-def test_a_second_signal_stops_at_once(tmp_path: Path, processes: list[Process]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_it_at_once_without_a_traceback(
+    tmp_path: Path, processes: list[Process], number: signal.Signals
+) -> None:
     server = Process(tmp_path, drain_seconds=300)
     processes.append(server)
     server.send(packet_body("a" * 16, 0, 1))
-    server.process.send_signal(signal.SIGINT)
-    server.logged("stopping: no new streams")
-    server.process.send_signal(signal.SIGINT)
-    assert server.process.wait(20) == 0
+    server.process.send_signal(number)
+    server.logged("stopping: no new work")
+    server.process.send_signal(number)
+    assert server.process.wait(20) == 128 + number
+    said = server.log.read_text()
+    assert "lingting: ended at once; what was in flight is lost" in said
+    assert "Traceback" not in said
 
 
 def presented(address: tuple[str, int], trusted: Path, **versions: Any) -> ssl.SSLSocket:

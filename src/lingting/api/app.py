@@ -53,7 +53,15 @@ def create_app(service: Backend) -> Starlette:
         routes=_routes(),
         lifespan=lifespan,
         exception_handlers={HTTPException: envelopes.not_routed},
-        middleware=[Middleware(Gateway, observe=observe, proxies=Proxies(service.settings), failed=envelopes.answer)],
+        middleware=[
+            Middleware(
+                Gateway,
+                observe=observe,
+                proxies=Proxies(service.settings),
+                failed=envelopes.answer,
+                stopping=lambda: context.lifecycle.stopping,
+            )
+        ],
     )
     app.router.redirect_slashes = False
     attach(app, context)

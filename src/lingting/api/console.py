@@ -79,7 +79,7 @@ async def status(request: Request) -> Response:
         {
             "version": __version__,
             "model": service.settings.model,
-            "state": "draining" if service.streams.draining else "ready" if service.ready else "loading",
+            "state": "draining" if context.lifecycle.stopping else "ready" if service.ready else "loading",
             "uptime_seconds": recent.uptime_seconds,
             "streams": [
                 {

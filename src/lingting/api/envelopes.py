@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
+import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -65,3 +66,14 @@ async def not_routed(request: Request, error: Exception) -> Response:
                 return flash.flash_error(request.scope, status, message, headers=headers)
             code = "method_not_allowed" if wrong_method else "unknown_url"
             return openai.openai_error(request.scope, status, message, code=code, headers=headers)
+
+
+def headless(path: str, status: int, message: str, log_id: str) -> bytes:
+    """The body of the answer to a request whose head is not valid; `status` is 400 or 431."""
+    match protocol_of(path):
+        case "feishu":
+            return msgspec.json.encode(feishu.content(feishu.Row(status, feishu.INVALID_PARAM), message, log_id))
+        case "openai":
+            return msgspec.json.encode(openai.content(status, message, "invalid_request"))
+        case "flash":
+            return msgspec.json.encode(flash.content(status, message))

@@ -27,8 +27,9 @@ async def healthz(request: Request) -> Response:
 async def readyz(request: Request) -> Response:
     """200 when requests are served; 503 while the model loads and while the server drains."""
     exchanges.of(request.scope).interface = "health"
-    service = service_of(request)
-    if service.streams.draining:
+    context = context_of(request)
+    service = context.service
+    if context.lifecycle.stopping or service.streams.draining:
         return JSON({"status": "draining"}, 503)
     if not service.ready:
         return JSON({"status": "loading"}, 503)

@@ -1,38 +1,35 @@
-"""The HTTP server: sockets, TLS, slow and oversized senders, and an orderly stop."""
+"""The HTTP server: from the settings to a listening socket, and to an orderly stop."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import functools
-import http
-import ipaddress
+import contextlib
 import logging
+import os
 import signal
 import socket
 import ssl
 import sys
-from collections.abc import Callable
-from types import FrameType
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Protocol
 
-import h11
 import uvicorn
-from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from starlette.applications import Starlette
 
+from lingting.api import envelopes
 from lingting.api.app import create_app
-from lingting.api.http.context import Backend
-from lingting.api.http.exchange import new_log_id
-from lingting.api.http.render import LINGER_IDLE_SECONDS
+from lingting.api.http.context import Backend, context_of
+from lingting.api.http.proxies import Proxies
+from lingting.api.listening.connection import MAX_HEADER_BYTES, Connection
+from lingting.api.listening.gate import Gate
+from lingting.api.listening.sockets import is_loopback, listen
+from lingting.api.listening.tls import reload_certificate, tls_context
+from lingting.api.stopping import CLOSING_SECONDS, StopSignals, unless_asked
 from lingting.errors import LingtingError, SettingsError
-from lingting.settings import Settings
+from lingting.operations.systemd import Notifier
 
-MAX_HEADER_BYTES = 32_768
 KEEP_ALIVE_SECONDS = 75
-MAX_CONNECTIONS = 4096
-BACKLOG = 2048
-TLS12_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+_LAST_ANSWERS_SECONDS = 1
 
 log = logging.getLogger(__name__)
 
@@ -90,20 +87,48 @@ async def _serve(
     tls: ssl.SSLContext | None,
     on_ready: Callable[[str], None] | None,
 ) -> None:
-    settings = service.settings
-    await service.start()
+    signals = StopSignals()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload_certificate, tls, service.settings)
+    if not await unless_asked(asyncio.create_task(service.start()), signals):
+        return
     try:
         server = Server(service, create_app(service), tls, on_ready=on_ready)
-        loop = asyncio.get_running_loop()
-        if hasattr(signal, "SIGHUP"):
-            loop.add_signal_handler(signal.SIGHUP, functools.partial(_reload, settings, tls))
-        await server.serve(sockets=[listener])
+        async with _stopped_by(signals, server):
+            await server.serve(sockets=[listener])
     finally:
-        await service.stop()
+        await _stopped(service)
+
+
+@contextlib.asynccontextmanager
+async def _stopped_by(signals: StopSignals, server: Server) -> AsyncIterator[None]:
+    async def stop() -> None:
+        await signals.asked.wait()
+        server.stop(leisurely=signals.leisurely)
+
+    waiting = asyncio.create_task(stop())
+    try:
+        yield
+    finally:
+        waiting.cancel()
+
+
+async def _stopped(service: StartableBackend) -> None:
+    """Stop the service; a process whose service does not come to an end is ended."""
+    try:
+        async with asyncio.timeout(CLOSING_SECONDS - _LAST_ANSWERS_SECONDS):
+            await service.stop()
+    except TimeoutError:
+        log.error("the service did not stop within %g s; the process ends without it", CLOSING_SECONDS)
+        logging.shutdown()
+        os._exit(1)
 
 
 class Server(uvicorn.Server):
-    """uvicorn with our protocol; a stop first lets the live streams end, which takes further requests.
+    """uvicorn with our sockets and our stop.
+
+    A stop first says "not ready", for as long as `drain_lead_seconds` asks; then new work is refused, in the words of
+    its interface, while requests and live streams that are there may end within `drain_seconds`; the socket is open
+    all that time, because the packets of a stream come on new connections.
 
     Args:
         service: whose streams are drained.
@@ -115,12 +140,10 @@ class Server(uvicorn.Server):
     def __init__(
         self,
         service: Backend,
-        app: ASGIApp,
+        app: Starlette,
         tls: ssl.SSLContext | None = None,
         on_ready: Callable[[str], None] | None = None,
     ) -> None:
-        settings = service.settings
-        protocol = functools.partial(Connection, patience=settings.request_timeout_seconds)
         config = uvicorn.Config(
             app,
             http="h11",
@@ -133,208 +156,90 @@ class Server(uvicorn.Server):
             proxy_headers=False,
             h11_max_incomplete_event_size=MAX_HEADER_BYTES,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=max(1, int(settings.drain_seconds)),
+            timeout_graceful_shutdown=_LAST_ANSWERS_SECONDS,
             limit_concurrency=None,
-            backlog=BACKLOG,
         )
         config.load()
-        config.http_protocol_class = protocol  # type: ignore[assignment]
-        config.ssl = tls
         super().__init__(config)
         self._service = service
+        self._tls = tls
+        self._lifecycle = context_of(app).lifecycle
         self._on_ready = on_ready
-        self._signals = 0
+        self._notifier = Notifier()
+        self._watching: asyncio.Task[None] | None = None
+        self._lead_seconds = 0.0
+
+    def stop(self, *, leisurely: bool) -> None:
+        """Begin an orderly stop; a leisurely one keeps to `drain_lead_seconds`."""
+        self._lead_seconds = self._service.settings.drain_lead_seconds if leisurely else 0.0
+        self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and say so."""
-        await super().startup(sockets=sockets)
-        if self.started and self._on_ready is not None:
-            host, port = self.servers[0].sockets[0].getsockname()[:2]
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            raise LingtingError("the application does not start; the log says why")
+        assert sockets is not None
+        settings = self._service.settings
+        (listener,) = sockets
+        gate = Gate(
+            listener,
+            self._connection,
+            tls=self._tls,
+            per_address=settings.connections_per_address,
+            exempt=Proxies(settings).trusts,
+        )
+        self.servers = [gate]  # type: ignore[list-item]
+        self.started = True
+        host, port = listener.getsockname()[:2]
+        if self._on_ready is not None:
             shown = f"[{host}]" if ":" in host else host
-            self._on_ready(f"{'https' if self.config.ssl else 'http'}://{shown}:{port}")
+            self._on_ready(f"{'https' if self._tls else 'http'}://{shown}:{port}")
+        self._notifier.tell("READY=1")
+        self._watching = asyncio.create_task(self._notifier.watch(), name="watchdog")
 
     async def main_loop(self) -> None:
-        """Serve, then keep answering while live streams end."""
+        """Serve until a stop, then keep answering while what is in flight ends."""
         await super().main_loop()
-        log.info("stopping: no new streams; waiting up to %g s for the live ones", self._service.settings.drain_seconds)
-        drain = asyncio.create_task(self._service.streams.drain(self._service.settings.drain_seconds))
-        while not drain.done() and not self.force_exit:
-            await asyncio.wait((drain,), timeout=0.1)
-        drain.cancel()
+        self._notifier.tell("STOPPING=1")
+        self._lifecycle.stopping = True
+        if self._lead_seconds:
+            log.info("stopping: not ready any more; new work is refused in %g s", self._lead_seconds)
+            await asyncio.sleep(self._lead_seconds)
+        seconds = self._service.settings.drain_seconds
+        log.info("stopping: no new work; waiting up to %g s for what is in flight", seconds)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        draining = asyncio.create_task(self._service.streams.drain(seconds))
+        in_flight: set[asyncio.Task[None]] = {draining}
+        while in_flight and loop.time() < end:
+            await asyncio.wait(in_flight, timeout=end - loop.time())
+            in_flight = {task for task in (draining, *self.server_state.tasks) if not task.done()}
+        draining.cancel()
         await self._service.streams.stop()
+        if cut := list(self.server_state.tasks):
+            log.warning("stopping: %d requests are not finished and are told so", len(cut))
+            for task in cut:
+                task.cancel()
+            await asyncio.wait(cut, timeout=_LAST_ANSWERS_SECONDS)
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal begins an orderly stop, the second ends it."""
-        self._signals += 1
-        self.should_exit = True
-        self.force_exit = self._signals > 1
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close every connection."""
+        await super().shutdown(sockets)
+        if self._watching is not None:
+            self._watching.cancel()
 
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the caller's."""
+        yield
 
-class Connection(H11Protocol):
-    """One client connection.
-
-    Whoever takes longer than `patience` seconds for the head of a request is cut; what is not HTTP is answered in JSON.
-    """
-
-    def __init__(self, *arguments: Any, patience: float, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self._patience = patience
-        self._impatient: asyncio.TimerHandle | None = None
-        self._refused = False
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client came."""
-        super().connection_made(transport)
-        if len(self.connections) > MAX_CONNECTIONS:
-            self.connections.discard(self)
-            transport.abort()
-            return
-        self._watch()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """A client left."""
-        self._unwatch()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes of a request."""
-        if not self._refused:
-            super().data_received(data)
-            self._watch()
-
-    def on_response_complete(self) -> None:
-        """An answer is out; another request may follow."""
-        super().on_response_complete()
-        self._watch()
-
-    def send_400_response(self, msg: str) -> None:
-        """Answers what is not HTTP, or has too large a head."""
-        status = 431 if getattr(sys.exc_info()[1], "error_status_hint", 400) == 431 else 400
-        log_id = new_log_id().encode("ascii")
-        text = (
-            f"the head of the request is over {MAX_HEADER_BYTES} bytes" if status == 431 else "this is not valid HTTP"
+    def _connection(self, arrived: Callable[[], None]) -> asyncio.Protocol:
+        return Connection(
+            self.config,
+            self.server_state,
+            self.lifespan.state,
+            patience=self._service.settings.request_timeout_seconds,
+            arrived=arrived,
+            refuse=envelopes.headless,
         )
-        body = b'{"error":{"message":"%s","type":"Illegal Argument","param":null,"code":"%d","httpCode":%d}}' % (
-            text.encode("ascii"),
-            status,
-            status,
-        )
-        headers = [
-            (b"Content-Type", b"application/json; charset=utf-8"),
-            (b"Content-Length", b"%d" % len(body)),
-            (b"X-Tt-Logid", log_id),
-            (b"X-Request-Id", log_id),
-            (b"Connection", b"close"),
-        ]
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            reason = http.HTTPStatus(status).phrase.encode("ascii")
-            head = h11.Response(status_code=status, headers=headers, reason=reason)
-            for event in (head, h11.Data(data=body), h11.EndOfMessage()):
-                self.transport.write(self.conn.send(event) or b"")
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-        # Closing on data that was not read would make the client's system drop the answer.
-        self._refused = True
-        self._unwatch()
-        self.loop.call_later(LINGER_IDLE_SECONDS, self.transport.close)
-
-    def _watch(self) -> None:
-        """Keeps the timer running exactly while the head of a request is awaited and no keep-alive timer runs."""
-        answering = self.cycle is not None and not self.cycle.response_complete
-        if self._refused or answering or self.timeout_keep_alive_task is not None or self.transport.is_closing():
-            self._unwatch()
-        elif self._impatient is None:
-            self._impatient = self.loop.call_later(self._patience, self._cut)
-
-    def _unwatch(self) -> None:
-        if self._impatient is not None:
-            self._impatient.cancel()
-            self._impatient = None
-
-    def _cut(self) -> None:
-        self._impatient = None
-        self.transport.abort()
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket.
-
-    Raises:
-        SettingsError: the address or the port cannot be had; the message says what to do.
-    """
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
-    except OSError as error:
-        where = f"port {port} on {host}"
-        match error.errno:
-            case errno.EADDRINUSE:
-                problem = f"{where} is already in use; stop the other program or set LINGTING_PORT to another port"
-            case errno.EACCES | errno.EPERM:
-                problem = f"{where} is reserved to the administrator; set LINGTING_PORT to 1024 or more"
-            case _:
-                problem = f"cannot listen on {host}: {error.strerror or error}; set LINGTING_HOST to an own address"
-        raise SettingsError(problem) from None
-
-
-def tls_context(settings: Settings) -> ssl.SSLContext:
-    """TLS 1.2 and 1.3 with forward secrecy and authenticated encryption only.
-
-    Raises:
-        SettingsError: the certificate or the key cannot be used; the message names the file.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(TLS12_CIPHERS)
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    context.set_alpn_protocols(["http/1.1"])
-    load_certificate(context, settings)
-    return context
-
-
-def load_certificate(context: ssl.SSLContext, settings: Settings) -> None:
-    """Put the certificate and key of the settings into a context; connections made from now on use them.
-
-    Raises:
-        SettingsError: they cannot be used; the context is unchanged.
-    """
-    certificate, key = settings.tls_certificate, settings.tls_key
-    assert certificate is not None
-    assert key is not None
-    for name, path in (("LINGTING_TLS_CERTIFICATE", certificate), ("LINGTING_TLS_KEY", key)):
-        try:
-            path.read_bytes()
-        except OSError as error:
-            raise SettingsError(f"{name}: {path} cannot be read: {error.strerror}") from None
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
-        context.load_cert_chain(certificate, key, password="")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or str(error)
-        raise SettingsError(
-            f"the TLS certificate {certificate} and key {key} cannot be used ({reason}); they must be PEM files that "
-            "belong together, the key without a password"
-        ) from None
-
-
-def _reload(settings: Settings, tls: ssl.SSLContext | None) -> None:
-    if tls is None:
-        log.info("SIGHUP: no TLS certificate to reload")
-        return
-    try:
-        load_certificate(tls, settings)
-    except SettingsError as error:
-        log.error("SIGHUP: the old certificate stays: %s", error)
-    else:
-        log.info("SIGHUP: the TLS certificate was reloaded")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server that listens on `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -171,7 +171,7 @@ def clock(settings: Settings) -> Finding:
 
 def port(settings: Settings) -> Finding:
     """Whether the port is free, or a Lingting server has it."""
-    from lingting.api.server import is_loopback, listen
+    from lingting.api.listening.sockets import is_loopback, listen
     from lingting.errors import SettingsError
 
     where = f"{settings.host}:{settings.port}"
@@ -216,7 +216,7 @@ def tls(settings: Settings) -> Finding:
     """Whether certificate and key can be used, and for how long."""
     if not settings.tls:
         return Finding("TLS", "ok", "off: plain http on this machine")
-    from lingting.api.server import tls_context
+    from lingting.api.listening.tls import tls_context
 
     tls_context(settings)
     assert settings.tls_certificate is not None

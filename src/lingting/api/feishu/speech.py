@@ -95,7 +95,7 @@ async def _packet(request: Request, principal: Principal, exchange: Exchange) ->
     options = _options(settings, principal)
     if packet.action is Action.START:
         if not service.streams.has(principal, packet.stream_id):
-            admission.require_room(service)
+            admission.require_room(service, live=True)
         options = parse_options(request.headers, options)
     with await service.access.limits.reserve_audio(
         principal,

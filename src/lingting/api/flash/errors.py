@@ -33,6 +33,7 @@ TYPES = {
     413: "Payload Too Large",
     415: "Unsupported Media Type",
     429: "Too Many Requests",
+    431: "Illegal Argument",
     500: "Internal Exception",
     503: "Service Unavailable",
 }

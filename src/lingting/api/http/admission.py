@@ -83,19 +83,20 @@ async def charged(connection: HTTPConnection, principal: Principal, seconds: flo
             raise
 
 
-def require_room(service: Backend) -> None:
-    """Pass while the service takes new work; to be asked before the body of a request is read.
+def require_room(service: Backend, *, live: bool = False) -> None:
+    """Pass while the service takes another recording, or another live stream; ask before the body is read.
 
     Raises:
-        Overloaded: the model is loading, the server is stopping, or what came now would wait for too long.
+        Overloaded: the model is loading, the server is stopping, or what came now would come too late.
     """
     if service.streams.draining:
         raise Overloaded("the server is stopping; try again shortly", _LOADING_SECONDS)
     if not service.ready:
         raise Overloaded("the model is loading; try again shortly", _LOADING_SECONDS)
-    wait, longest = service.predicted_wait, service.settings.max_wait_seconds
-    if wait > longest:
-        raise Overloaded(f"the predicted wait is {wait:.0f} s; try again later", wait - longest)
+    if live:
+        service.recognizer.admit_live()
+    else:
+        service.recognizer.admit()
 
 
 def record(service: Backend, exchange: Exchange) -> None:

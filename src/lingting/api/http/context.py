@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +22,12 @@ from lingting.streams import Streams
 
 class Recognizer(Protocol):
     """Recognises whole recordings."""
+
+    def admit(self) -> None:
+        """Pass while there is room for another recording; raises Overloaded."""
+
+    def admit_live(self) -> None:
+        """Pass while there is room for another live stream; raises Overloaded."""
 
     def recognize(self, samples: Samples, options: RecognitionOptions, account: Account) -> Awaitable[Transcript]:
         """The transcript; raises Overloaded or RecognitionFailed."""
@@ -63,6 +69,17 @@ class Backend(Protocol):
         """Seconds until a file that came now would start."""
 
 
+@dataclass(slots=True)
+class Lifecycle:
+    """Where the server stands between its start and its end. Event loop only.
+
+    Attributes:
+        stopping: whether it was asked to stop; new work is taken until its streams drain.
+    """
+
+    stopping: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What the endpoints of one application share. Event loop only.
@@ -72,12 +89,14 @@ class Context:
         metrics: counts for Prometheus.
         recent: the latest answers, for those who look at the server now.
         spool: where bodies lie that are too large for memory.
+        lifecycle: whether the server stops.
     """
 
     service: Backend
     metrics: Metrics
     recent: Recent
     spool: Spool
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
 
 
 def attach(app: Starlette, context: Context) -> None:
@@ -85,9 +104,9 @@ def attach(app: Starlette, context: Context) -> None:
     app.state.context = context
 
 
-def context_of(connection: HTTPConnection) -> Context:
-    """The context of the application that a request or a WebSocket came to."""
-    context: Context = connection.app.state.context
+def context_of(connection: HTTPConnection | Starlette) -> Context:
+    """The context of an application, or of the one that a request or a WebSocket came to."""
+    context: Context = (connection if isinstance(connection, Starlette) else connection.app).state.context
     return context
 
 

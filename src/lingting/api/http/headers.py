@@ -45,6 +45,7 @@ class Gateway:
         observe: told about every finished request, with the seconds it took.
         proxies: whose word on a client's address counts.
         failed: makes the answer to a request that no endpoint has answered, in the words of its interface.
+        stopping: whether the server stops: clients that keep connections open must find another one.
     """
 
     def __init__(
@@ -53,7 +54,9 @@ class Gateway:
         observe: Callable[[Scope, Exchange, float], None],
         proxies: Proxies,
         failed: Callable[[Scope, LingtingError], Response],
+        stopping: Callable[[], bool],
     ) -> None:
+        self._stopping = stopping
         self._app = app
         self._failed = failed
         self._proxies = proxies
@@ -72,6 +75,8 @@ class Gateway:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
                 message["headers"] = _complete(message["headers"], exchange.log_id.encode())
+                if self._stopping() and not any(name == b"Connection" for name, _ in message["headers"]):
+                    message["headers"].append((b"Connection", b"close"))
             await send(message)
 
         try:
@@ -84,7 +89,7 @@ class Gateway:
         except asyncio.CancelledError:
             # the server stops and waits no longer; the answer of the HTTP server below would have no log id
             if exchange.status:
-                raise
+                return
             exchange.body_read = True
             await self._failed(scope, _STOPPED)(scope, receive, send_with_headers)
         finally:

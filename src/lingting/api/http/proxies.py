@@ -41,6 +41,11 @@ class Proxies:
                 break
         scope["client"] = (str(found), 0)
 
+    def trusts(self, host: str) -> bool:
+        """Whether an address is that of a trusted proxy."""
+        address = _address(host)
+        return address is not None and self._trusts(address)
+
     def _trusts(self, address: _Address) -> bool:
         return any(address in network for network in self._networks)
 

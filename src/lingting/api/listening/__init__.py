@@ -1,0 +1,1 @@
+"""Below HTTP: sockets, TLS, who may connect, and the head of a request."""
