@@ -157,6 +157,17 @@ def test_the_next_pull_goes_on_and_so_does_one_from_another_mirror(tmp_path: Pat
         assert other.ranges() == ["bytes=100000-"], "what had come, the small file too, is not fetched again"
 
 
+def test_what_an_interrupted_download_left_can_be_removed(tmp_path: Path, upstream: Upstream) -> None:
+    upstream.answers["/small/model.bin"] = [cut(100_000), status(503)]
+    target = store(tmp_path, downloaded())
+    with pytest.raises(DownloadFailed):
+        install(target, "small", downloader=downloader(upstream))
+    target.remove("small")
+    assert not target.partial("small").exists()
+    with pytest.raises(ModelError, match="not installed"):
+        target.remove("small")
+
+
 def test_after_kill_9_in_the_middle_the_next_pull_goes_on(tmp_path: Path, upstream: Upstream) -> None:
     script = (
         "import os, signal, sys; sys.path.insert(0, sys.argv[1])\n"

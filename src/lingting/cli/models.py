@@ -40,7 +40,7 @@ def list_models(as_json: Json = False) -> None:
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
     for row in rows:
-        state = "in use" if row["used"] else "installed" if row["installed"] else _origin(row)
+        state = ("in use" if row["used"] else "installed") if row["installed"] else _origin(row)
         typer.echo(f"{row['name']:<24}{state:<11}{row['bytes'] / 1e6:>7.0f} MB  {row['description']}")
 
 
@@ -53,6 +53,7 @@ def show_model(name: Name, as_json: Json = False) -> None:
     downloads = [] if model.embedded else _downloads(model, _mirrors())
     row = {
         **_row(store, name, installed, name == used),
+        "description": model.description or "A model of your own.",
         "engine": model.engine,
         "live": model.streaming,
         "languages": list(model.languages),
@@ -67,8 +68,9 @@ def show_model(name: Name, as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps(row, indent=2, ensure_ascii=False))
         return
+    typer.echo(f"{model.name}: {row['description']}")
     for title, value in _lines(model, row):
-        typer.echo(f"{title:<13}{value}")
+        typer.echo(f"{title:<18}{value}")
     for download in downloads:
         typer.echo(f"\n{download['file']}, {download['bytes']} bytes\n  SHA-256 {download['sha256']}")
         for url in download["urls"]:
@@ -220,7 +222,6 @@ def _origin(row: dict[str, Any]) -> str:
 
 
 def _lines(model: Model, row: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    yield model.name, model.description
     yield "installed", row["path"] or f"no: lingting models pull {model.name}"
     yield "engine", f"{model.engine}, {'writes along' if model.streaming else 'takes finished utterances'}"
     yield "languages", ", ".join(model.languages)

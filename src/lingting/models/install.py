@@ -65,7 +65,7 @@ def install(
                 else:
                     _download(store, model, temporary, watch, downloader or Downloader(Mirrors()))
                 _replace(folder, temporary, _empty(store.work / "old" / name))
-                shutil.rmtree(_partial(store, name), ignore_errors=True)
+                shutil.rmtree(store.partial(name), ignore_errors=True)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
                 shutil.rmtree(store.work / "old" / name, ignore_errors=True)
@@ -137,7 +137,7 @@ def _download(store: Store, model: Model, folder: Path, watch: Watch, downloader
 
 
 def _by_files(store: Store, model: Model, folder: Path, watch: Watch, downloader: Downloader) -> None:
-    partial = _partial(store, model.name)
+    partial = _made(store.partial(model.name))
     there = sum(_size(partial / file.sha256) for file in model.files)
     _require_space(store.root, model, sum(file.bytes for file in model.files) - there)
     for file in model.files:
@@ -152,7 +152,7 @@ def _by_files(store: Store, model: Model, folder: Path, watch: Watch, downloader
 
 def _by_archive(store: Store, model: Model, folder: Path, watch: Watch, downloader: Downloader) -> None:
     archive = _archive(model)
-    partial = _partial(store, model.name)
+    partial = _made(store.partial(model.name))
     target = partial / archive.sha256
     _require_space(store.root, model, archive.bytes + archive.unpacked - _size(target))
     urls = downloader.mirrors.urls(model.name, archive.filename, archive.urls)
@@ -236,9 +236,7 @@ def _archive(model: Model) -> Archive:
     return model.archive
 
 
-def _partial(store: Store, name: str) -> Path:
-    """Where downloads grow, each under its digest, so that another process or another address goes on with them."""
-    folder = store.work / "partial" / name
+def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -119,15 +119,22 @@ class Store:
                 raise damaged(name, folder, f"the digest of {file.path} is wrong")
         return folder
 
+    def partial(self, name: str) -> Path:
+        """Where downloads of a model grow, each under its digest; what is there after an interruption is used."""
+        return self.work / "partial" / name
+
     def remove(self, name: str) -> Path:
-        """Delete an installed model.
+        """Delete an installed model, or what an interrupted download left of one.
 
         Raises:
             ModelError: it is not there, a running server uses it, or it cannot be deleted.
         """
         folder = self.folder(name)
         if not folder.is_dir():
-            raise ModelError(f"the model {name} is not installed in {self.root}")
+            if not self.partial(name).is_dir():
+                raise ModelError(f"the model {name} is not installed in {self.root}")
+            shutil.rmtree(self.partial(name), ignore_errors=True)
+            return folder
         try:
             descriptor = _lock(folder, fcntl.LOCK_EX)
         except BlockingIOError as error:
