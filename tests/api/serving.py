@@ -8,7 +8,7 @@ import contextlib
 import json
 import socket
 import threading
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +23,7 @@ from lingting.access.records import NewCredential
 from lingting.api.app import create_app
 from lingting.api.listening.sockets import listen
 from lingting.api.server import Server
-from lingting.audio.recording import Recording
-from lingting.domain import Account, RecognitionOptions, Sentence, Transcript
+from lingting.domain import Account, RecognitionOptions, Samples, Sentence, Transcript
 from lingting.errors import AudioTooLong, EmptyAudio, Overloaded, UndecodableAudio
 from lingting.settings import Settings
 from lingting.streams import Streams
@@ -66,9 +65,8 @@ class Recognizer:
         self.admit()
 
     async def recognize(
-        self, recording: Recording, options: RecognitionOptions, account: Account | None = None
+        self, samples: Samples, options: RecognitionOptions, account: Account | None = None
     ) -> Transcript:
-        samples = recording.window(0, recording.size)
         self.seen.append((samples.size, options))
         if self.error is not None:
             raise self.error
@@ -90,10 +88,10 @@ class Recognizer:
         return Transcript(text, seconds, "en", (Sentence(text, 0.25, seconds + 0.004, (), "en"),))
 
     async def sentences(
-        self, recording: Recording, options: RecognitionOptions, account: Account | None = None
-    ) -> AsyncGenerator[Sentence, None]:
+        self, samples: Samples, options: RecognitionOptions, account: Account | None = None
+    ) -> AsyncIterator[Sentence]:
         """The sentences of `recognize`; raises `broken` behind the first one when that is set."""
-        for sentence in (await self.recognize(recording, options, account)).sentences:
+        for sentence in (await self.recognize(samples, options)).sentences:
             yield sentence
         if self.broken is not None:
             raise self.broken
@@ -143,10 +141,7 @@ class Live:
 class Decoder:
     """Takes `RIFF` and raw samples behind it for audio, and raw samples when told so."""
 
-    def pcm16(self, data: bytes) -> Recording:
-        return Recording.of_pcm16(data)
-
-    async def decode(self, path: Path, *, format: str, sample_rate: int, max_seconds: float, tenant: str) -> Recording:
+    async def decode(self, path: Path, *, format: str, sample_rate: int, max_seconds: float) -> Samples:
         data = await asyncio.to_thread(path.read_bytes)
         if format != "pcm":
             if not data.startswith(b"RIFF"):
@@ -157,7 +152,7 @@ class Decoder:
             raise EmptyAudio("there are no samples in the audio")
         if samples.size > max_seconds * 16000:
             raise AudioTooLong(f"the audio is longer than {max_seconds:g} s", max_seconds)
-        return Recording.of_samples(samples)
+        return samples
 
 
 @dataclass

@@ -44,10 +44,9 @@ def _encode(folder, name):
 
 
 async def _decode(decoder, path, format=None, sample_rate=16_000, max_seconds=60.0):
-    with await decoder.decode(
+    return await decoder.decode(
         path, format=format or path.suffix[1:], sample_rate=sample_rate, max_seconds=max_seconds
-    ) as recording:
-        return recording.window(0, recording.size)
+    )
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from limits.aio.strategies import MovingWindowRateLimiter
 
 from lingting.access.budgets import Budget
 from lingting.errors import SettingsError
+from lingting.extras import install_command
 
 _SWEEP_KEYS = 1024
 _SOCKET_SECONDS = 1.0
@@ -179,7 +180,7 @@ class RedisCounter:
             self._storage = RedisStorage(f"async+{url}", **options, **timeouts)
         except limits.errors.ConfigurationError:
             raise SettingsError(
-                "LINGTING_LIMITS_URL names Redis: install it with `pip install lingting[redis]`"
+                f"LINGTING_LIMITS_URL names Redis: install its client with `{install_command('redis')}`"
             ) from None
         except ValueError as error:
             raise SettingsError(f"LINGTING_LIMITS_URL is not a Redis URL: {error}") from None

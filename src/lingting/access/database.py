@@ -22,6 +22,7 @@ from sqlalchemy.exc import ArgumentError, InvalidatePoolError, NoSuchModuleError
 from lingting.access.deadlines import Deadlines
 from lingting.access.errors import DatabaseError
 from lingting.access.schema import state
+from lingting.extras import install_command
 
 HEAD = "0002"
 CHECK_SECONDS = 0.25
@@ -59,8 +60,8 @@ class Database:
             self._engine = self._sqlite_engine() if self.is_sqlite else self._server_engine()
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise DatabaseError(
-                f"the database {self.shown} cannot be used: {error}; for PostgreSQL install lingting[postgresql] "
-                "and write the URL as postgresql+psycopg://user@host/name"
+                f"the database {self.shown} cannot be used: {error}; for PostgreSQL run "
+                f"`{install_command('postgresql')}` and write the URL as postgresql+psycopg://user@host/name"
             ) from None
         self._writing = self._engine.execution_options(lingting_writing=True)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import struct
-from typing import BinaryIO, NamedTuple
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lingting.audio.formats import PIPE_LENGTH, missing
 from lingting.domain import SAMPLE_RATE, Samples, Seconds
-from lingting.errors import AudioTooLong
+from lingting.errors import AudioTooLong, EmptyAudio
 
 TOLERANCE: Seconds = 0.1
 """How much longer than the limit audio may be: encoders pad their first and last frames."""
@@ -32,24 +32,10 @@ def samples_to_pcm16(samples: Samples) -> NDArray[np.int16]:
     return scaled.astype("<i2")
 
 
-class PlainPcm(NamedTuple):
-    """Where 16-bit mono samples at 16 kHz lie in a file.
+def plain_pcm_range(file: BinaryIO) -> tuple[int, int] | None:
+    """Where the samples lie in a 16 kHz mono 16-bit WAV file, as (offset, bytes); None for any other file.
 
-    Attributes:
-        offset: byte at which they begin.
-        length: bytes of them, as far as the file reaches.
-        missing: seconds of them that the file declares and does not hold.
-    """
-
-    offset: int
-    length: int
-    missing: Seconds = 0.0
-
-
-def plain_pcm_range(file: BinaryIO) -> PlainPcm | None:
-    """Where the samples lie in a 16 kHz mono 16-bit WAV file; None for any other file.
-
-    A data length of 0 or of some 2 GB and more, as a writer to a pipe leaves it, means up to the end.
+    A data length of 0 or one past the end of the file, as a writer to a pipe leaves it, means up to the end.
     """
     size = file.seek(0, 2)
     file.seek(0)
@@ -68,10 +54,27 @@ def plain_pcm_range(file: BinaryIO) -> PlainPcm | None:
         elif name == b"data":
             if not plain:
                 return None
-            there = min(length or size, size - body)
-            return PlainPcm(body, there, 0.0 if length >= PIPE_LENGTH else missing(there / 32_000, length / 32_000))
+            return (body, size - body) if length == 0 or body + length > size else (body, length)
         position = body + length + length % 2
     return None
+
+
+def read_pcm16(path: Path, max_seconds: Seconds, *, offset: int = 0, length: int | None = None) -> Samples:
+    """Read 16-bit mono samples at 16 kHz from part of a file.
+
+    Raises:
+        EmptyAudio: there is not one sample.
+        AudioTooLong: there are more than `max_seconds` of them; nothing is read.
+    """
+    with path.open("rb") as file:
+        available = file.seek(0, 2) - offset
+        count = (available if length is None else min(length, available)) // 2
+        if count <= 0:
+            raise EmptyAudio("there is no audio in the file")
+        if count > (max_seconds + TOLERANCE) * SAMPLE_RATE:
+            raise too_long(max_seconds)
+        file.seek(offset)
+        return pcm16_to_samples(file.read(2 * count))
 
 
 def too_long(max_seconds: Seconds) -> AudioTooLong:

@@ -8,11 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from urllib.parse import quote
 
 import typer
 
+from lingting.cli.packets import PacketStream
 from lingting.cli.transcribe import USAGE, Language
 from lingting.errors import LingtingError
+from lingting.extras import install_command
 
 if TYPE_CHECKING:
     from lingting.domain import Samples
@@ -28,7 +31,10 @@ HELP = """Show what a microphone hears, or a file as if it were spoken now, whil
 Text that is sure is plain, a guess that may still change is dim. Ctrl-C ends it, and the whole text is printed. Where \
 the output is no terminal, each piece of text is printed once, when it is sure.
 
-A microphone needs the package sounddevice: pip install 'lingting\\[microphone]'.
+A server that goes away costs nothing that was spoken: it is listened on, and all is sent when the server is back. A \
+second Ctrl-C does not wait for that; the sound without a text is then written to a file.
+
+A microphone needs the package sounddevice; without it the command says how to install it.
 
 Exit codes: 0 ended, 1 it failed, 2 the command is wrong."""
 
@@ -52,9 +58,10 @@ def listen(
         Path | None, typer.Option("--file", "-f", help="Hear this recording, as fast as it was spoken.")
     ] = None,
     device: Annotated[str | None, typer.Option("--device", "-d", help="Name or number of the microphone.")] = None,
-    language: Annotated[
-        Language, typer.Option("--language", "-l", help="What is spoken (not with --server).")
-    ] = Language.AUTO,
+    language: Annotated[Language, typer.Option("--language", "-l", help="What is spoken.")] = Language.AUTO,
+    hot_words: Annotated[
+        str, typer.Option("--hot-words", metavar="WORD,…", help="Names and terms to listen for.")
+    ] = "",
     model: Annotated[str | None, typer.Option("--model", "-m", help="Name of the model (not with --server).")] = None,
     server: Annotated[
         str | None, typer.Option("--server", metavar="URL", help="Let a server do the work: http://host:8300.")
@@ -63,14 +70,16 @@ def listen(
     insecure: Annotated[bool, typer.Option("--insecure", help="Take any certificate of the server.")] = False,
 ) -> None:
     """See HELP."""
-    if server is not None and (model is not None or language is not Language.AUTO):
-        raise _usage("--language and --model work in this process only; a server has its own")
+    if server is not None and model is not None:
+        raise _usage("--model works in this process only; a server has its own")
     if file is not None and device is not None:
         raise _usage("--file and --device exclude each other")
     if file is not None and not file.is_file():
         raise _usage(f"there is no file {file}")
     microphone = None if file is not None else _microphone()
-    with _remote(server, key, insecure) if server else _local(model, language) as (session, decode):
+    words = tuple(word.strip() for word in hot_words.replace("，", ",").split(",") if word.strip())
+    hearing = _remote(server, key, insecure, language, words) if server else _local(model, language, words)
+    with hearing as (session, decode):
         packets = _of_file(decode(file)) if file is not None else _of_microphone(microphone, device)
         text = _show(session, packets)
     if sys.stdout.isatty():
@@ -85,13 +94,38 @@ def _show(session: Session, packets: Iterator[bytes]) -> str:
             with contextlib.suppress(KeyboardInterrupt), contextlib.closing(packets):  # type: ignore[type-var]
                 for packet in packets:
                     session.accept(packet)
-                    screen.show(session.confirmed, session.guess)
+                    screen.show(session.confirmed, session.guess, getattr(session, "notice", ""))
+            if notice := getattr(session, "notice", ""):
+                screen.show(session.confirmed, session.guess, f"{notice}; Ctrl-C again does not wait")
             session.finish()
             screen.show(session.confirmed, "")
             return session.confirmed
-    except BaseException:
+    except BaseException as error:
         session.abort()
+        if (
+            isinstance(session, PacketStream)
+            and session.reached
+            and isinstance(error, KeyboardInterrupt | LingtingError)
+        ):
+            return _given_up(session, error)
         raise
+
+
+def _given_up(session: PacketStream, error: BaseException) -> str:
+    """Nobody waits any longer, or the server refuses: write the sound without a text to a file, and say where."""
+    import wave
+
+    rest = session.rest
+    if len(rest) >= RATE:
+        path = Path(time.strftime("lingting-%Y%m%d-%H%M%S.wav"))
+        with path.open("wb") as raw, wave.open(raw, "wb") as file:
+            file.setparams((1, 2, RATE, 0, "NONE", ""))
+            file.writeframes(rest)
+        sys.stderr.write(f"lingting: {len(rest) / (2 * RATE):.0f} s of sound have no text; they are in {path}\n")
+    if isinstance(error, LingtingError):
+        sys.stdout.write(f"{session.confirmed}\n" if session.confirmed and sys.stdout.isatty() else "")
+        raise error
+    return session.confirmed
 
 
 class _Screen:
@@ -105,7 +139,7 @@ class _Screen:
         self._live = Live(
             "listening; Ctrl-C ends", console=self._console, auto_refresh=False, transient=True, screen=False
         )
-        self._shown: tuple[str, str] | None = None
+        self._shown: tuple[str, str, str] | None = None
 
     def __enter__(self) -> _Screen:
         self._live.start(refresh=True)
@@ -114,11 +148,16 @@ class _Screen:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def show(self, confirmed: str, guess: str) -> None:
-        if (confirmed, guess) == self._shown or not (confirmed or guess):
+    def show(self, confirmed: str, guess: str, notice: str = "") -> None:
+        from rich.text import Text
+
+        if (confirmed, guess, notice) == self._shown or not (confirmed or guess or notice):
             return
-        self._shown = confirmed, guess
-        self._live.update(last_lines(confirmed, guess, self._console.width, self._console.height - 1), refresh=True)
+        self._shown = confirmed, guess, notice
+        lines = last_lines(confirmed, guess, self._console.width, self._console.height - 2)
+        if notice:
+            lines.append(Text(f"\n[{notice}]", style="yellow"))
+        self._live.update(lines, refresh=True)
 
 
 class _Lines:
@@ -126,6 +165,7 @@ class _Lines:
 
     def __init__(self) -> None:
         self._printed = ""
+        self._notice = ""
 
     def __enter__(self) -> _Lines:
         return self
@@ -133,7 +173,10 @@ class _Lines:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def show(self, confirmed: str, guess: str) -> None:
+    def show(self, confirmed: str, guess: str, notice: str = "") -> None:
+        if notice != self._notice:
+            sys.stderr.write(f"lingting: {notice or 'the server is back'}\n")
+            self._notice = notice
         if len(confirmed) > len(self._printed):
             sys.stdout.write(confirmed[len(self._printed) :].strip() + "\n")
             sys.stdout.flush()
@@ -169,8 +212,8 @@ def _microphone() -> Any:
         import sounddevice
     except ImportError:
         raise LingtingError(
-            "a microphone needs the package sounddevice: pip install 'lingting[microphone]', or hear a recording with "
-            "--file"
+            f"a microphone needs the package sounddevice: {install_command('microphone')}, or hear a recording "
+            "with --file"
         ) from None
     except OSError as error:
         raise LingtingError(f"{error}; install it (Debian and Ubuntu: apt install libportaudio2)") from None
@@ -210,25 +253,34 @@ def _rate(sounddevice: Any, device: int | str | None) -> int:
 
 
 @contextlib.contextmanager
-def _local(model: str | None, language: Language) -> Iterator[tuple[Session, Callable[[Path], Samples]]]:
+def _local(
+    model: str | None, language: Language, hot_words: tuple[str, ...]
+) -> Iterator[tuple[Session, Callable[[Path], Samples]]]:
     from lingting.transcriber import Transcriber
 
     with (
         Transcriber(model) as transcriber,
-        transcriber.stream(language=language.forced) as stream,
+        transcriber.stream(language=language.forced, hot_words=hot_words) as stream,
     ):
         yield stream, transcriber.samples
 
 
 @contextlib.contextmanager
-def _remote(url: str, key: str | None, insecure: bool) -> Iterator[tuple[Session, Callable[[Path], Samples]]]:
+def _remote(
+    url: str, key: str | None, insecure: bool, language: Language, hot_words: tuple[str, ...]
+) -> Iterator[tuple[Session, Callable[[Path], Samples]]]:
     from lingting.cli.remote import Server, ServerError
 
     try:
         server = Server(url, key, insecure=insecure)
     except ServerError as error:
         raise _usage(str(error)) from None
-    yield server.stream(), _decoded
+    headers = {"language": language.forced or "", "hot-words": quote(",".join(hot_words))}
+    stream = PacketStream(server, {name: value for name, value in headers.items() if value})
+    try:
+        yield stream, _decoded
+    finally:
+        stream.abort()
 
 
 def _decoded(path: Path) -> Samples:
@@ -242,13 +294,12 @@ def _decoded(path: Path) -> Samples:
         decoder = Decoder(1)
         suffix = path.suffix.lower().lstrip(".")
         try:
-            with await decoder.decode(
+            return await decoder.decode(
                 path,
                 format=suffix if suffix in DECLARED else "wav",
                 sample_rate=RATE,
                 max_seconds=LONGEST_SECONDS,
-            ) as recording:
-                return recording.window(0, recording.size)
+            )
         finally:
             await decoder.close()
 

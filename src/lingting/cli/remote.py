@@ -1,8 +1,7 @@
-"""A Lingting server as the command uses it: recordings over `/v1/audio/transcriptions`, live audio as packets."""
+"""A Lingting server as the command uses it: recordings over `/v1/audio/transcriptions`; live audio is in `packets`."""
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import math
@@ -10,8 +9,8 @@ import os
 import secrets
 import ssl
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
@@ -21,8 +20,6 @@ from lingting.errors import LingtingError
 
 KEY_VARIABLE = "LINGTING_API_KEY"
 TRANSCRIPTIONS = "/v1/audio/transcriptions"
-STREAM = "/open-apis/speech_to_text/v1/speech/stream_recognize"
-CONFIRMED_HEADER = "X-Lingting-Confirmed"
 _TRIES = 5
 _LONGEST_PAUSE = 30.0
 _CONNECT_SECONDS = 15.0
@@ -33,6 +30,10 @@ _LANGUAGES: dict[str, Language] = {"chinese": "zh", "english": "en"}
 
 class ServerError(LingtingError):
     """The server cannot be reached, or refuses; the message says what to do."""
+
+
+class Unreachable(ServerError):
+    """There is no answer from the server."""
 
 
 class Server:
@@ -89,35 +90,24 @@ class Server:
             if status not in (429, 503) or attempt == _TRIES:
                 break
             time.sleep(_pause(headers.get("Retry-After")))
-        raise ServerError(_refusal(status, body))
-
-    def stream(self) -> PacketStream:
-        """Begin to send live audio."""
-        return PacketStream(self)
+        raise ServerError(refusal(status, body))
 
     def post(
-        self, connection: http.client.HTTPConnection, path: str, body: dict[str, Any]
-    ) -> tuple[dict[str, Any], Any]:
-        """Send JSON, a second time when the connection breaks; the answer's JSON and its headers.
+        self, connection: http.client.HTTPConnection, path: str, body: dict[str, Any], headers: Mapping[str, str]
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
+        """Send JSON; status, headers and content of the answer, whatever they are.
 
         Raises:
-            ServerError: the server cannot be reached or refuses.
+            Unreachable: there is no answer.
         """
-        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
-        for last in (False, True):
-            try:
-                connection.request("POST", self._prefix + path, json.dumps(body).encode(), headers)
-                response = connection.getresponse()
-                answer = response.read()
-                break
-            except (OSError, http.client.HTTPException) as error:
-                connection.close()
-                if last:
-                    raise self._unreachable(error) from None
-        content = _json(answer)
-        if response.status != 200 or content.get("code") != 0:
-            raise ServerError(_refusal(response.status, answer))
-        return content, response.headers
+        ours = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+        try:
+            connection.request("POST", self._prefix + path, json.dumps(body).encode(), {**headers, **ours})
+            response = connection.getresponse()
+            return response.status, response.headers, response.read()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise self._unreachable(error) from None
 
     def connect(self, timeout: float) -> http.client.HTTPConnection:
         """A connection that is not open yet."""
@@ -174,71 +164,11 @@ class Server:
                 f"the certificate of {self.url} is not trusted ({error.verify_message}); --insecure takes it"
             )
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        return ServerError(f"no answer from {self.url} ({reason}); is the server running there?")
-
-
-class PacketStream:
-    """Live audio over stream_recognize, as any Feishu client sends it. For one thread."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._connection = server.connect(_ANSWER_SECONDS)
-        self._id = secrets.token_hex(8)
-        self._number = 0
-        self._ended = False
-        self.confirmed = ""
-        self.guess = ""
-
-    @property
-    def text(self) -> str:
-        """The whole text so far."""
-        return self.confirmed + self.guess
-
-    def accept(self, pcm: bytes) -> None:
-        """Send one packet of 16 kHz 16-bit samples; afterwards the text is what its reply said.
-
-        Raises:
-            ServerError: the server cannot be reached or refuses.
-        """
-        self._send(pcm, 0 if self._number else 1)
-
-    def finish(self) -> str:
-        """The final text.
-
-        Raises:
-            ServerError: the server cannot be reached or refuses.
-        """
-        if not self._number:
-            self._send(b"", 1)
-        self._send(b"", 2)
-        self._ended = True
-        self._connection.close()
-        return self.text
-
-    def abort(self) -> None:
-        """Drop the stream; harmless at any time."""
-        if self._number and not self._ended:
-            with suppress(LingtingError):
-                self._send(b"", 3)
-        self._ended = True
-        self._connection.close()
-
-    def _send(self, pcm: bytes, action: int) -> None:
-        config = {"stream_id": self._id, "sequence_id": self._number, "action": action}
-        body = {
-            "speech": {"speech": base64.b64encode(pcm).decode()},
-            "config": {**config, "format": "pcm", "engine_type": "16k_auto"},
-        }
-        self._number += 1
-        answer, headers = self._server.post(self._connection, STREAM, body)
-        text = answer["data"]["recognition_text"]
-        known = headers.get(CONFIRMED_HEADER, "")
-        confirmed = len(text) if action == 2 else int(known) if known.isdigit() else 0
-        self.confirmed, self.guess = text[:confirmed], text[confirmed:]
+        return Unreachable(f"no answer from {self.url} ({reason}); is the server running there?")
 
 
 def _transcript(body: bytes) -> Transcript:
-    answer = _json(body)
+    answer = json_of(body)
     words = [(each["word"], each["start"], each["end"]) for each in answer.get("words", [])]
     sentences, used = [], 0
     for segment in answer.get("segments", []):
@@ -273,8 +203,9 @@ def _language(text: str) -> Language:
     return "zh" if any("\u3400" <= character <= "\u9fff" for character in text) else "en"
 
 
-def _refusal(status: int, body: bytes) -> str:
-    content = _json(body)
+def refusal(status: int, body: bytes) -> str:
+    """What an answer that is not a success says, and what to do."""
+    content = json_of(body)
     error = content.get("error")
     message = str(error.get("message") or "") if isinstance(error, dict) else ""
     match status:
@@ -287,7 +218,8 @@ def _refusal(status: int, body: bytes) -> str:
     return message or f"the server answered with status {status}; is it a Lingting server?"
 
 
-def _json(body: bytes) -> dict[str, Any]:
+def json_of(body: bytes) -> dict[str, Any]:
+    """A body that is a JSON object; empty for any other."""
     try:
         content = json.loads(body)
     except ValueError:

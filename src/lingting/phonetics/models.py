@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lingting.errors import ModelError
+from lingting.extras import install_command
 from lingting.phonetics.lattice import Arc
 from lingting.phonetics.lexicon import Lexicon
 
@@ -84,7 +85,7 @@ class CompactModel:
 
 
 class KenlmModel:
-    """Word n-grams of a KenLM file, read with the `kenlm` module (`pip install "lingting[kenlm]"`)."""
+    """Word n-grams of a KenLM file, read with the `kenlm` module (the extra `kenlm`)."""
 
     _NATS = 2.302585093
 
@@ -102,7 +103,7 @@ class KenlmModel:
         try:
             import kenlm
         except ImportError as error:
-            raise ModelError(f'{path} needs the kenlm module: pip install "lingting[kenlm]"') from error
+            raise ModelError(f"{path} needs the kenlm module: {install_command('kenlm')}") from error
         if not path.is_file():
             raise ModelError(f"the language model {path} does not exist")
         try:

@@ -12,8 +12,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from lingting.api.http.exchange import CLIENT_LEFT, Exchange
-from lingting.api.openai.render import usage, warning
-from lingting.audio.recording import Recording
+from lingting.api.openai.render import usage
 from lingting.domain import Seconds, Sentence
 from lingting.errors import LingtingError
 from lingting.recognition.utterance import join_texts
@@ -30,7 +29,7 @@ class TextEvents(StreamingResponse):
 
     Args:
         sentences: what is said, as it becomes known.
-        recording: what is recognised.
+        duration: seconds of audio.
         exchange: takes the audio that was recognised.
         failed: turns an error into the event that ends the stream early.
     """
@@ -38,14 +37,14 @@ class TextEvents(StreamingResponse):
     def __init__(
         self,
         sentences: AsyncIterator[Sentence],
-        recording: Recording,
+        duration: Seconds,
         exchange: Exchange,
         failed: Callable[[Exception], dict[str, Any]],
     ) -> None:
         super().__init__(
-            self._events(sentences, recording.duration, exchange, failed),
+            self._events(sentences, duration, exchange, failed),
             media_type="text/event-stream",
-            headers={"X-Accel-Buffering": "no"} | warning(recording),
+            headers={"X-Accel-Buffering": "no"},
         )
         self._held: contextlib.AsyncExitStack | None = None
 
