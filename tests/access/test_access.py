@@ -380,3 +380,12 @@ async def test_no_secret_is_in_any_repr_error_or_log(door: Door, caplog: pytest.
     for secret in (app.app_secret, key.key, issued.token):
         assert not [each for each in said if secret in each]
         assert secret not in caplog.text
+
+
+async def test_a_tenants_weight_counts_from_the_next_request_on(door: Door) -> None:
+    app, key = door.app(), door.key()
+    token = await door.token(app)
+    assert (await door.access.authenticate(key.key)).weight == 1.0
+    door.operator.set_weight("default", 2.5)
+    assert (await door.access.authenticate(key.key)).weight == 2.5
+    assert (await door.access.authenticate(token)).weight == 2.5

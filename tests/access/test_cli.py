@@ -329,3 +329,30 @@ def command(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     )
     assert done.returncode == code, done.stderr
     return done
+
+
+def test_a_tenants_weight_is_set_and_shown() -> None:
+    run("tenants", "create", "acme")
+    assert read("tenants", "show", "acme")["weight"] == 1
+    assert "weight" not in run("tenants", "list").stdout
+    assert read("tenants", "weight", "acme", "2.5")["weight"] == 2.5
+    assert "2.5" in run("tenants", "list").stdout
+    for wrong in ("0", "1000", "nan"):
+        assert "from 0.01 to 100" in fails("tenants", "weight", "acme", wrong)
+
+
+def test_changes_are_listed_for_people_and_programs() -> None:
+    made = read("keys", "create", "ci", "--scope", "audio:flash")
+    run("keys", "rotate", "ci", "--grace", "1h")
+    run("keys", "delete", "ci", "--yes")
+    entries = read("audit")
+    assert [entry["action"] for entry in entries] == ["key.create", "key.rotate", "key.delete"]
+    assert {(entry["subject_id"], entry["tenant_name"]) for entry in entries} == {(made["id"], "default")}
+    assert entries[0]["details"]["scopes"] == ["audio:flash"]
+    assert entries[1]["details"] == {"grace_seconds": 3600}
+    assert datetime.fromisoformat(entries[0]["at"]).tzinfo is not None
+    assert all(entry["actor"] and entry["origin"] for entry in entries)
+    table = run("audit").stdout
+    assert "key.rotate" in table
+    assert made["key"] not in table
+    assert read("audit", "--to", "2020-01-01") == []

@@ -5,10 +5,12 @@ from __future__ import annotations
 import stat
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -18,7 +20,7 @@ import lingting.access
 from lingting.access.database import CHECK_SECONDS, COMMAND_SECONDS, HEAD, Changes, Database
 from lingting.access.directory import opened
 from lingting.access.errors import DatabaseError
-from lingting.access.schema import metadata, tenants
+from lingting.access.schema import metadata, state, tenants
 from tests.access.door import new
 
 MIGRATIONS = Path(lingting.access.__file__).parent / "migrations"
@@ -161,3 +163,47 @@ def test_opening_twice_in_one_process_keeps_what_other_processes_write_in_sight(
         with serving.reading() as connection:
             assert name in connection.execute(sa.select(tenants.c.name)).scalars().all()
     serving.close()
+
+
+def test_a_database_of_the_first_release_keeps_all_it_holds(empty_url: str) -> None:
+    database = Database(empty_url, COMMAND_SECONDS)
+    if database.is_sqlite:
+        database._create_private_file()
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with database.writing() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for statement in FIRST_RELEASE:
+            connection.execute(sa.text(statement))
+        key = connection.execute(sa.select(state.c.value).where(state.c.name == "signing_key")).scalar_one()
+    database.close()
+
+    with opened(empty_url) as directory:
+        acme, default = directory.tenant("acme"), directory.tenant("default")
+        assert (acme.note, acme.limits.as_dict(), acme.hot_words) == ("first", {"streams": 3}, ("张玮婷",))
+        assert (acme.weight, default.weight) == (1.0, 1.0)
+        assert [(app.id, app.tenant, app.scopes) for app in directory.apps()] == [
+            ("cli_0000000000000001", "acme", ("audio:flash",))
+        ]
+        (row,) = directory.usage(date(2026, 11, 1), date(2026, 11, 1), ["tenant"])
+        assert row == {"tenant": "acme", "requests": 7, "errors": 1, "audio_seconds": 12.0}
+        directory.set_weight("acme", 2.5)
+        assert [entry.action for entry in directory.audit()] == ["tenant.weight"]
+    again = Database(empty_url, COMMAND_SECONDS)
+    with again.reading() as connection:
+        assert connection.execute(sa.select(state.c.value).where(state.c.name == "signing_key")).scalar_one() == key
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    again.close()
+
+
+FIRST_RELEASE = (
+    "INSERT INTO tenants (id, name, note, limits, hot_words, disabled, created_at)"
+    """ VALUES ('tenant_1', 'acme', 'first', '{"streams"\\: 3}', '["张玮婷"]', false, 1780000000.5)""",
+    "INSERT INTO apps (id, tenant_id, name, owner, note, scopes, hot_words, secret_hash, secret_version, disabled,"
+    """ created_at) VALUES ('cli_0000000000000001', 'tenant_1', 'bot', 'Ada', '', '["audio\\:flash"]', '[]', 'x', 1,"""
+    " false, 1780000000.5)",
+    "INSERT INTO usage (tenant_id, day, credential_id, interface, model, requests, errors, audio_seconds)"
+    " VALUES ('tenant_1', '2026-11-01', 'cli_0000000000000001', 'flash', 'whisper-base', 7, 1, 12.25)",
+)
+"""Rows as the first release wrote them."""

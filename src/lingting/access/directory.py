@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import date
 from typing import Any
 
@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from lingting.access import credentials, signing
+from lingting.access.audit import Actor, Change, Entry, changing, read, this_process
 from lingting.access.database import COMMAND_SECONDS, Database, reason
 from lingting.access.errors import DatabaseError, ManagementError
 from lingting.access.hot_words import HotWordsChange, check_together
@@ -32,6 +33,7 @@ from lingting.access.schema import api_keys, apps, state, tenants
 from lingting.access.usage import summarise
 
 DEFAULT_TENANT = "default"
+LEAST_WEIGHT, MOST_WEIGHT = 0.01, 100.0
 _NAME_LENGTH = 200
 
 
@@ -58,9 +60,11 @@ class Directory:
     Where a call takes an app or key it takes the id, or the name where only one has it; for a tenant likewise.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time, actor: Actor | None = None) -> None:
+        """`actor`: who the audit log says it was; the user of this process unless said."""
         self._database = database
         self._clock = clock
+        self._actor = actor or this_process()
 
     # -- tenants ------------------------------------------------------------------------------------------------------
 
@@ -72,8 +76,9 @@ class Directory:
         row = {"id": tenant.id, "name": name, "note": note, "limits": limits.as_dict(), "disabled": False}
         row["hot_words"] = []
         try:
-            with self._database.managing() as connection:
-                connection.execute(sa.insert(tenants).values(**row, created_at=tenant.created_at))
+            with self._changing("tenant.create") as change:
+                change.of(tenant.id, name, tenant.id, name, limits=limits.as_dict())
+                change.connection.execute(sa.insert(tenants).values(**row, created_at=tenant.created_at))
         except IntegrityError:
             raise ManagementError(f"there is a tenant {name!r} already; `lingting tenants list` shows all") from None
         return tenant
@@ -90,26 +95,45 @@ class Directory:
 
     def set_limits(self, reference: str, changes: dict[str, int | None]) -> Tenant:
         """Set limits of a tenant; None gives a limit back to the settings."""
-        with self._database.managing() as connection:
-            row = self._tenant_row(connection, reference)
+        with self._changing("tenant.limits") as change:
+            row = self._tenant_row(change.connection, reference)
             limits = TenantLimits.from_dict({**row.limits, **changes})
-            connection.execute(sa.update(tenants).where(tenants.c.id == row.id).values(limits=limits.as_dict()))
+            change.of(row.id, row.name, row.id, row.name, **changes)
+            self._update(change, tenants, row.id, limits=limits.as_dict())
+        return self.tenant(row.id)
+
+    def set_weight(self, reference: str, weight: float) -> Tenant:
+        """Set how much of the computing a tenant gets beside others when all are busy; 1 is everybody's."""
+        if not LEAST_WEIGHT <= weight <= MOST_WEIGHT:
+            raise ManagementError(f"a weight is a number from {LEAST_WEIGHT:g} to {MOST_WEIGHT:g}, got {weight:g}")
+        with self._changing("tenant.weight") as change:
+            row = self._tenant_row(change.connection, reference)
+            change.of(row.id, row.name, row.id, row.name, weight=weight)
+            self._update(change, tenants, row.id, weight=weight)
         return self.tenant(row.id)
 
     def set_tenant_disabled(self, reference: str, disabled: bool) -> Tenant:
         """Shut a tenant out with all its apps and keys, or let it in again."""
-        with self._database.managing() as connection:
-            row = self._tenant_row(connection, reference)
-            connection.execute(sa.update(tenants).where(tenants.c.id == row.id).values(disabled=disabled))
+        with self._changing("tenant.disable" if disabled else "tenant.enable") as change:
+            row = self._tenant_row(change.connection, reference)
+            change.of(row.id, row.name, row.id, row.name)
+            self._update(change, tenants, row.id, disabled=disabled)
         return self.tenant(row.id)
 
     def delete_tenant(self, reference: str) -> Tenant:
         """Remove a tenant with all its apps and keys; its usage stays."""
-        with self._database.managing() as connection:
-            row = self._tenant_row(connection, reference)
+        with self._changing("tenant.delete") as change:
+            row = self._tenant_row(change.connection, reference)
             if row.id == DEFAULT_TENANT:
                 raise ManagementError("the tenant 'default' cannot be deleted; disable it instead")
-            connection.execute(sa.delete(tenants).where(tenants.c.id == row.id))
+            gone = {
+                name: list(
+                    change.connection.execute(sa.select(table.c.id).where(table.c.tenant_id == row.id)).scalars()
+                )
+                for name, table in (("apps", apps), ("keys", api_keys))
+            }
+            change.of(row.id, row.name, row.id, row.name, **gone)
+            change.connection.execute(sa.delete(tenants).where(tenants.c.id == row.id))
         return tenant_from(row)
 
     # -- apps ---------------------------------------------------------------------------------------------------------
@@ -117,10 +141,10 @@ class Directory:
     def create_app(self, new: NewCredential) -> CreatedApp:
         """Make an app and the only copy of its secret."""
         secret = credentials.new_app_secret()
-        with self._database.managing() as connection:
-            values = self._values(connection, new, credentials.new_app_id())
+        with self._changing("app.create") as change:
+            values = self._values(change, new, credentials.new_app_id())
             values |= {"secret_hash": credentials.hashed(secret), "secret_version": 1}
-            connection.execute(sa.insert(apps).values(**values))
+            change.connection.execute(sa.insert(apps).values(**values))
         return CreatedApp(self.app(values["id"]), secret)
 
     def apps(self, tenant: str | None = None) -> list[App]:
@@ -136,12 +160,12 @@ class Directory:
     def rotate_app(self, reference: str, grace_seconds: float = 0) -> CreatedApp:
         """Give an app a new secret; the old one and its tokens go on for `grace_seconds`."""
         secret = credentials.new_app_secret()
-        with self._database.managing() as connection:
-            row = self._row(connection, apps, reference)
+        with self._changing("app.rotate") as change:
+            row = self._credential(change, apps, reference, grace_seconds=grace_seconds)
             values = self._rotation(row, secret, grace_seconds)
             values |= {"secret_version": row.secret_version + 1, "token_issued_at": None}
             values["previous_token_issued_at"] = row.token_issued_at
-            connection.execute(sa.update(apps).where(apps.c.id == row.id).values(**values))
+            self._update(change, apps, row.id, **values)
         return CreatedApp(self.app(row.id), secret)
 
     def set_app_disabled(self, reference: str, disabled: bool) -> App:
@@ -157,10 +181,10 @@ class Directory:
     def create_key(self, new: NewCredential) -> CreatedKey:
         """Make an API key and the only copy of it."""
         key = credentials.new_key()
-        with self._database.managing() as connection:
-            values = self._values(connection, new, credentials.new_key_id())
+        with self._changing("key.create") as change:
+            values = self._values(change, new, credentials.new_key_id())
             values |= {"secret_hash": credentials.hashed(key), "prefix": key[:8]}
-            connection.execute(sa.insert(api_keys).values(**values))
+            change.connection.execute(sa.insert(api_keys).values(**values))
         return CreatedKey(self.key(values["id"]), key)
 
     def keys(self, tenant: str | None = None) -> list[ApiKey]:
@@ -176,10 +200,9 @@ class Directory:
     def rotate_key(self, reference: str, grace_seconds: float = 0) -> CreatedKey:
         """Replace an API key; the old one goes on for `grace_seconds`."""
         key = credentials.new_key()
-        with self._database.managing() as connection:
-            row = self._row(connection, api_keys, reference)
-            values = self._rotation(row, key, grace_seconds) | {"prefix": key[:8]}
-            connection.execute(sa.update(api_keys).where(api_keys.c.id == row.id).values(**values))
+        with self._changing("key.rotate") as change:
+            row = self._credential(change, api_keys, reference, grace_seconds=grace_seconds)
+            self._update(change, api_keys, row.id, **self._rotation(row, key, grace_seconds), prefix=key[:8])
         return CreatedKey(self.key(row.id), key)
 
     def set_key_disabled(self, reference: str, disabled: bool) -> ApiKey:
@@ -194,14 +217,15 @@ class Directory:
 
     def change_tenant_hot_words(self, reference: str, change: HotWordsChange) -> Tenant:
         """Change the words that are listened for in everything a tenant sends."""
-        with self._database.managing() as connection:
-            row = self._tenant_row(connection, reference)
+        with self._changing("tenant.hot-words") as changing:
+            row = self._tenant_row(changing.connection, reference)
             words = change.applied(row.hot_words)
             for table in (apps, api_keys):
                 query = sa.select(table.c.name, table.c.hot_words).where(table.c.tenant_id == row.id)
-                for credential in connection.execute(query):
+                for credential in changing.connection.execute(query):
                     check_together(words, credential.hot_words, credential.name)
-            connection.execute(sa.update(tenants).where(tenants.c.id == row.id).values(hot_words=list(words)))
+            changing.of(row.id, row.name, row.id, row.name, words=len(words))
+            self._update(changing, tenants, row.id, hot_words=list(words))
         return self.tenant(row.id)
 
     def change_app_hot_words(self, reference: str, change: HotWordsChange) -> App:
@@ -220,8 +244,9 @@ class Directory:
         With the default every old token goes on to its own end; with 0 all tokens of all apps end.
         """
         now = self._clock()
-        with self._database.managing() as connection:
-            signing.rotate(connection, now, grace_seconds)
+        with self._changing("signing-key.rotate") as change:
+            change.of("signing_key", "", "", "", grace_seconds=grace_seconds)
+            signing.rotate(change.connection, now, grace_seconds)
         return now + grace_seconds if grace_seconds > 0 else None
 
     # -- usage --------------------------------------------------------------------------------------------------------
@@ -229,6 +254,12 @@ class Directory:
     def usage(self, since: date, until: date, by: Sequence[str]) -> list[dict[str, Any]]:
         """What was used, as `lingting.access.usage.summarise` says."""
         return summarise(self._database, since, until, by)
+
+    # -- the audit log ------------------------------------------------------------------------------------------------
+
+    def audit(self, since: date | None = None, until: date | None = None) -> list[Entry]:
+        """Every change that was made here, as `lingting.access.audit.read` says."""
+        return read(self._database, since, until)
 
     # -- the first start ----------------------------------------------------------------------------------------------
 
@@ -250,7 +281,20 @@ class Directory:
 
     # -- shared -------------------------------------------------------------------------------------------------------
 
-    def _values(self, connection: Connection, new: NewCredential, identifier: str) -> dict[str, Any]:
+    def _changing(self, action: str) -> AbstractContextManager[Change]:
+        return changing(self._database, self._actor, self._clock(), action)
+
+    @staticmethod
+    def _update(change: Change, table: sa.Table, identifier: str, **values: Any) -> None:
+        change.connection.execute(sa.update(table).where(table.c.id == identifier).values(**values))
+
+    def _credential(self, change: Change, table: sa.Table, reference: str, **details: Any) -> Any:
+        """The row of the app or key that is changed."""
+        row = self._row(change.connection, table, reference)
+        change.of(row.id, row.name, row.tenant_id, row.tenant_name, **details)
+        return row
+
+    def _values(self, change: Change, new: NewCredential, identifier: str) -> dict[str, Any]:
         _check_name(new.name)
         _check_name(new.owner or new.name, "an owner")
         _check_note(new.note)
@@ -262,18 +306,23 @@ class Directory:
             raise ManagementError(f"{named}; the scopes are {', '.join(ALL_SCOPES)}")
         if new.expires_at is not None and new.expires_at <= self._clock():
             raise ManagementError("the expiry lies in the past")
-        return {
-            "id": identifier,
-            "tenant_id": self._tenant_row(connection, new.tenant).id,
-            "name": new.name,
+        may = {
             "owner": new.owner or new.name,
-            "note": new.note,
             "scopes": sorted(set(new.scopes)),
             "models": None if new.models is None else sorted(set(new.models)),
+            "expires_at": new.expires_at,
+        }
+        tenant = self._tenant_row(change.connection, new.tenant)
+        change.of(identifier, new.name, tenant.id, tenant.name, **may)
+        return {
+            "id": identifier,
+            "tenant_id": tenant.id,
+            "name": new.name,
+            "note": new.note,
             "hot_words": [],
             "disabled": False,
-            "expires_at": new.expires_at,
             "created_at": self._clock(),
+            **may,
         }
 
     def _rotation(self, row: Any, secret: str, grace_seconds: float) -> dict[str, Any]:
@@ -285,23 +334,24 @@ class Directory:
         }
 
     def _set_disabled(self, table: sa.Table, reference: str, disabled: bool) -> Any:
-        with self._database.managing() as connection:
-            row = self._row(connection, table, reference)
-            connection.execute(sa.update(table).where(table.c.id == row.id).values(disabled=disabled))
-            return self._row(connection, table, row.id)
+        with self._changing(f"{_kind(table)}.{'disable' if disabled else 'enable'}") as change:
+            row = self._credential(change, table, reference)
+            self._update(change, table, row.id, disabled=disabled)
+            return self._row(change.connection, table, row.id)
 
-    def _change_hot_words(self, table: sa.Table, reference: str, change: HotWordsChange) -> Any:
-        with self._database.managing() as connection:
-            row = self._row(connection, table, reference)
-            words = change.applied(row.hot_words)
-            check_together(self._tenant_row(connection, row.tenant_id).hot_words, words, row.name)
-            connection.execute(sa.update(table).where(table.c.id == row.id).values(hot_words=list(words)))
-            return self._row(connection, table, row.id)
+    def _change_hot_words(self, table: sa.Table, reference: str, words: HotWordsChange) -> Any:
+        with self._changing(f"{_kind(table)}.hot-words") as change:
+            row = self._credential(change, table, reference)
+            kept = words.applied(row.hot_words)
+            change.details["words"] = len(kept)
+            check_together(self._tenant_row(change.connection, row.tenant_id).hot_words, kept, row.name)
+            self._update(change, table, row.id, hot_words=list(kept))
+            return self._row(change.connection, table, row.id)
 
     def _delete(self, table: sa.Table, reference: str) -> Any:
-        with self._database.managing() as connection:
-            row = self._row(connection, table, reference)
-            connection.execute(sa.delete(table).where(table.c.id == row.id))
+        with self._changing(f"{_kind(table)}.delete") as change:
+            row = self._credential(change, table, reference)
+            change.connection.execute(sa.delete(table).where(table.c.id == row.id))
         return row
 
     @staticmethod
@@ -323,7 +373,8 @@ class Directory:
 
     @staticmethod
     def _row(connection: Connection, table: sa.Table, reference: str) -> Any:
-        kind, command = ("app", "apps") if table is apps else ("key", "keys")
+        kind = _kind(table)
+        command = f"{kind}s"
         if reference.startswith(credentials.KEY_PREFIX):
             raise ManagementError(f"name a key by its id or name, not by the key; `lingting {command} list` shows them")
         query = _credentials_query(table).where(sa.or_(table.c.id == reference, table.c.name == reference))
@@ -336,6 +387,10 @@ class Directory:
                 f"several {command} are called {reference!r}; use an id: {', '.join(row.id for row in exact)}"
             )
         return exact[0]
+
+
+def _kind(table: sa.Table) -> str:
+    return "app" if table is apps else "key"
 
 
 def _tenants_query() -> sa.Select[Any]:

@@ -119,6 +119,7 @@ def _query(table: sa.Table) -> sa.Select[Any]:
     columns = (
         tenants.c.name.label("tenant_name"),
         tenants.c.limits,
+        tenants.c.weight,
         tenants.c.hot_words.label("tenant_hot_words"),
         tenants.c.disabled.label("tenant_disabled"),
     )
@@ -160,6 +161,7 @@ def _grant(
         models=None if row.models is None else frozenset(row.models),
         limits=TenantLimits.stored(row.limits),
         hot_words=_merged(tuple(row.tenant_hot_words), tuple(row.hot_words)),
+        weight=row.weight,
     )
     return Grant(principal, valid_until, generation)
 

@@ -69,6 +69,7 @@ class Principal:
         models: names of the models it may use; None allows every model.
         limits: the tenant's own limits.
         hot_words: names and terms to listen for: the tenant's, then the credential's own, each once.
+        weight: how much of the computing the tenant gets beside others when all are busy; 1 is everybody's.
     """
 
     tenant_id: str
@@ -80,6 +81,7 @@ class Principal:
     models: frozenset[str] | None = None
     limits: TenantLimits = TenantLimits()
     hot_words: tuple[str, ...] = ()
+    weight: float = 1.0
 
     @property
     def credential_id(self) -> str:

@@ -10,7 +10,7 @@ from lingting.access.principal import TenantLimits
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A tenant; `created_at` is in Unix seconds."""
+    """A tenant; `created_at` is in Unix seconds, `weight` says how much of the computing it gets beside others."""
 
     id: str
     name: str
@@ -18,6 +18,7 @@ class Tenant:
     limits: TenantLimits
     disabled: bool
     created_at: float
+    weight: float = 1.0
     hot_words: tuple[str, ...] = ()
     apps: int = 0
     keys: int = 0
@@ -88,7 +89,15 @@ def tenant_from(row: Any) -> Tenant:
     counts = {name: getattr(row, name) for name in ("apps", "keys") if hasattr(row, name)}
     limits = TenantLimits.stored(row.limits)
     return Tenant(
-        row.id, row.name, row.note, limits, row.disabled, row.created_at, hot_words=tuple(row.hot_words), **counts
+        row.id,
+        row.name,
+        row.note,
+        limits,
+        row.disabled,
+        row.created_at,
+        weight=row.weight,
+        hot_words=tuple(row.hot_words),
+        **counts,
     )
 
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "apps": ("lingting.cli.access", "apps", "Create, list and revoke apps (app_id and app_secret)."),
     "keys": ("lingting.cli.access", "keys", "Create, list and revoke API keys."),
     "tokens": ("lingting.cli.access_tokens", "app", "Replace the key that signs tokens."),
+    "audit": ("lingting.cli.access_audit", "app", "Show who changed which credential, when, from where."),
     "usage": ("lingting.cli.access", "usage", "Show who has used how much."),
     "settings": ("lingting.cli.settings", "app", "List every setting, its value and where that comes from."),
 }

@@ -63,7 +63,9 @@ def create_tenant(name: Name, note: Note = "", limit: LimitOptions = None, as_js
 def list_tenants(as_json: Json = False) -> None:
     """List all tenants."""
     with opened_directory() as directory:
-        print_many("Tenants", directory.tenants(), ("id", "name", "apps", "keys", "limits", "state", "note"), as_json)
+        print_many(
+            "Tenants", directory.tenants(), ("id", "name", "apps", "keys", "limits", "weight", "state", "note"), as_json
+        )
 
 
 @tenants.command("show")
@@ -78,6 +80,17 @@ def limit_tenant(tenant: TenantRef, limit: LimitOptions = None, as_json: Json = 
     """Set limits of a tenant with --limit NAME=VALUE, or give them back to the settings with NAME=default."""
     with opened_directory() as directory:
         print_one(directory.set_limits(tenant, dict(limit or ())), as_json)
+
+
+@tenants.command("weight")
+def weigh_tenant(
+    tenant: TenantRef,
+    weight: Annotated[float, typer.Argument(help="A number from 0.01 to 100; 1 is everybody's.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Give a tenant more or less of the computing than others when all are busy: 2 is twice as much."""
+    with opened_directory() as directory:
+        print_one(directory.set_weight(tenant, weight), as_json)
 
 
 @tenants.command("hot-words")

@@ -108,6 +108,8 @@ def _says(name: str, row: dict[str, Any]) -> bool:
             return set(row["scopes"]) != set(DEFAULT_SCOPES)
         case "owner":
             return bool(row["owner"] != row["name"])
+        case "weight":
+            return bool(row[name] != 1)
         case "models" | "expires_at" | "note" | "limits":
             return bool(row[name])
         case _:
