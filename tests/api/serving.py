@@ -49,6 +49,7 @@ class Recognizer:
         self.predicted_wait = 0.0
         self.max_wait = 10.0
         self.seen: list[tuple[int, RecognitionOptions]] = []
+        self.accounts: list[Account | None] = []
         self.cancelled = 0
         self.running = 0
 
@@ -68,6 +69,7 @@ class Recognizer:
         self, samples: Samples, options: RecognitionOptions, account: Account | None = None
     ) -> Transcript:
         self.seen.append((samples.size, options))
+        self.accounts.append(account)
         if self.error is not None:
             raise self.error
         self.running += 1
@@ -91,7 +93,7 @@ class Recognizer:
         self, samples: Samples, options: RecognitionOptions, account: Account | None = None
     ) -> AsyncIterator[Sentence]:
         """The sentences of `recognize`; raises `broken` behind the first one when that is set."""
-        for sentence in (await self.recognize(samples, options)).sentences:
+        for sentence in (await self.recognize(samples, options, account)).sentences:
             yield sentence
         if self.broken is not None:
             raise self.broken

@@ -107,3 +107,16 @@ def test_a_stream_that_is_aborted_has_been_charged(server: Running) -> None:
     server.post(STREAM, key=key, json=packet_body("abortedandcharge", 0, 1, pcm(1)))
     assert server.post(STREAM, key=key, json=packet_body("abortedandcharge", 1, 3, None)).status_code == 200
     assert charged(server) == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_recogniser_is_told_how_much_the_tenant_weighs(server: Running, way: str) -> None:
+    key = server.new_key()
+    directory = server.service.access.directory
+    tenant = directory.tenants()[-1]
+    for weight in (1.0, 2.5):
+        directory.set_weight(tenant.id, weight)
+        assert post(server, way, key).status_code == 200
+        account = server.service.recognizer.accounts[-1]
+        assert account is not None
+        assert (account.tenant, account.weight) == (tenant.id, weight)

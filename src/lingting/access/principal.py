@@ -91,7 +91,7 @@ class Principal:
     @property
     def account(self) -> Account:
         """Who the compute for this caller is charged to."""
-        return Account(self.tenant_id)
+        return Account(self.tenant_id, weight=self.weight)
 
     def require(self, scope: str) -> None:
         """Pass when the credential has `scope`.
