@@ -23,6 +23,21 @@ def main() -> int:
     profile = sys.argv[1]
     environment = Path(sys.argv[2] if len(sys.argv) > 2 else ".venv")
     environment = environment if environment.is_absolute() else ROOT / environment
+    try:
+        return set_up(environment, profile)
+    except PermissionError as error:
+        print(
+            f"{error.filename} cannot be used by this user: run make as the user who set it up, or in a checkout of "
+            "your own.",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def set_up(environment: Path, profile: str) -> int:
+    """Bring the environment up to date where it is not; returns an exit code."""
+    if environment.is_dir():
+        next(environment.iterdir(), None)  # newer Pythons take what cannot be read for absent
     if up_to_date(environment, profile):
         return 0
     environment.parent.mkdir(parents=True, exist_ok=True)
@@ -36,6 +51,8 @@ def main() -> int:
         except subprocess.CalledProcessError as error:
             print(f"\nThe set-up failed (exit code {error.returncode}); the lines above say why.", file=sys.stderr)
             return 1
+        except PermissionError:
+            raise
         except OSError as error:
             print(f"\nThe set-up failed: {error}", file=sys.stderr)
             return 1

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.requirements import require_program
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -109,3 +111,23 @@ def in_set_up(expression: str, environment: Path) -> str:
         [sys.executable, "-c", code, str(environment)], cwd=ROOT, capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
+
+
+@pytest.mark.parametrize("stays", ["environment", "environment/bin"])
+def test_an_environment_that_this_user_cannot_read_is_one_line_that_says_what_to_do(tmp_path: Path, stays: str) -> None:
+    (tmp_path / "environment" / "bin").mkdir(parents=True)
+    unreadable = tmp_path / stays
+    code = "import os, sys; sys.path.insert(0, 'scripts'); import setup_environment\n"
+    code += "if os.geteuid() == 0: os.seteuid(65534)  # root can read everything\n"
+    code += "sys.exit(setup_environment.main())"
+    unreadable.chmod(0)
+    try:
+        shown = subprocess.run(
+            [sys.executable, "-c", code, "serve", str(tmp_path / "environment")],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    finally:
+        unreadable.chmod(0o700)
+    assert (shown.returncode, shown.stdout) == (1, "")
+    assert shown.stderr.count("\n") == 1
+    assert "cannot be used by this user: run make as the user who set it up" in shown.stderr

@@ -115,6 +115,9 @@ class Settings(BaseSettings):
     transcription_requests_per_second: Count = Field(
         20, description="OpenAI transcription requests per second for a tenant."
     )
+    stream_packets_per_second: Count = Field(
+        1000, description="Packets of live streams per second for a tenant; twenty streams send about two hundred."
+    )
     requests_per_tenant: Count = Field(100, description="Requests in progress at once for a tenant.")
     audio_seconds_per_day: int = Field(
         0, ge=0, description="Audio seconds a tenant may send per day (UTC); 0 sets no limit."

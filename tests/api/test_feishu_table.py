@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import uuid
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +16,7 @@ import requests
 from lingting.access.records import NewCredential
 from lingting.api.feishu.speech import file_max_bytes
 from lingting.errors import Overloaded, RecognitionFailed
-from tests.api.serving import APP_TOKEN, FILE, STREAM, TENANT_TOKEN, Running, file_body, packet_body, pcm
+from tests.api.serving import APP_TOKEN, FILE, STREAM, TENANT_TOKEN, Running, file_body, packet_body, pcm, serving
 
 MISSING = "Missing access token for authorization. Please make a request with token attached."
 INVALID = "Invalid access token for authorization. Please make a request with token attached."
@@ -627,3 +628,38 @@ def test_a_last_packet_without_audio_may_write_that_in_any_way(server: Running, 
     last = with_speech(packet_body(stream_id, 1, 2), speech)
     answer = server.post(STREAM, key=server.key, json=last).json()
     assert (answer["code"], answer["data"]["recognition_text"]) == (0, "heard 1600 samples")
+
+
+def test_a_flood_of_packets_is_told_to_slow_down_and_no_other_tenant_notices(tmp_path: Path) -> None:
+    with serving(tmp_path, stream_packets_per_second=5, drain_seconds=0.1) as server:
+        assert server.post(STREAM, key=server.key, json=packet_body(STREAM_ID, 0, 1, pcm(0.1))).json()["code"] == 0
+        answers = [server.post(STREAM, key=server.key, json=packet_body(STREAM_ID, 0, 1, pcm(0.1))) for _ in range(30)]
+        refused = next(answer for answer in answers if answer.status_code != 200)
+        body = refused.json()
+        message = "the limit of 5 stream packets per second for the tenant is reached"
+        assert (refused.status_code, body["code"], body["error"]["message"]) == (429, 99991400, message)
+        assert refused.headers["x-ogw-ratelimit-limit"] == "5"
+        assert refused.headers["Retry-After"] == refused.headers["x-ogw-ratelimit-reset"] == "1"
+        other = server.post(STREAM, key=server.new_key(), json=packet_body(STREAM_ID, 0, 1, pcm(0.1)))
+        assert other.json()["code"] == 0
+
+
+def test_packets_whose_bodies_never_come_take_only_the_places_of_their_own_tenant(tmp_path: Path) -> None:
+    import contextlib
+    import socket
+
+    with (
+        serving(tmp_path, requests_per_tenant=1, streams_per_tenant=1, drain_seconds=0.1) as server,
+        contextlib.ExitStack() as opened,
+    ):
+        head = f"POST {STREAM} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.key}\r\nContent-Length: 99\r\n\r\n"
+        for _ in range(4):
+            connection = opened.enter_context(socket.create_connection(server.address, timeout=10))
+            connection.sendall(head.encode())
+        packet = packet_body(STREAM_ID, 0, 1, pcm(0.1))
+        while (answer := server.post(STREAM, key=server.key, json=packet)).status_code == 200:
+            packet = packet_body(STREAM_ID, packet["config"]["sequence_id"] + 1, 0, pcm(0.1))  # not all are there yet
+        message = "the limit of 4 stream packets at once for the tenant is reached"
+        assert (answer.json()["code"], answer.json()["error"]["message"]) == (99991400, message)
+        other = server.post(STREAM, key=server.new_key(), json=packet_body(STREAM_ID, 0, 1, pcm(0.1)))
+        assert other.json()["code"] == 0

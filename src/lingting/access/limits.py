@@ -36,6 +36,9 @@ RENEW_SECONDS = 20.0
 REDIS_SECONDS = 0.5
 OUTAGE_SECONDS = 5.0
 _BUSY_RESET_SECONDS = 1.0
+_PACKETS_OF_A_STREAM = 4
+"""Packets of one stream in progress at once: its final one waits for text, others may overtake one another."""
+
 _logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
@@ -102,6 +105,28 @@ class Limits:
         """A place among the tenant's requests in progress."""
         limit = principal.limits.concurrent_requests or self._settings.requests_per_tenant
         return await self._acquire("requests", principal, limit, "requests at once for the tenant")
+
+    async def acquire_packet(self, principal: Principal) -> Lease:
+        """A place among the tenant's packets of live streams in progress, counted against their rate.
+
+        Both limits guard this node against a flood and are far above what streams need, so each node counts for itself,
+        and a packet costs no question to Redis.
+        """
+        rate = self._settings.stream_packets_per_second
+        item, key = _per_second(rate), ("rate", principal.tenant_id, "packet")
+        if not await self._local.hit(item, *key):
+            reset = await self._local.reset_seconds(item, *key)
+            raise LimitExceeded(rate, min(1.0, max(0.0, reset)), "stream packets per second for the tenant")
+        places = max(
+            principal.limits.concurrent_requests or self._settings.requests_per_tenant,
+            _PACKETS_OF_A_STREAM * (principal.limits.streams or self._settings.streams_per_tenant),
+        )
+        place, name = f"packets/{principal.tenant_id}", uuid.uuid4().hex
+        if not await self._local.acquire(place, name, places, LEASE_SECONDS):
+            raise LimitExceeded(places, _BUSY_RESET_SECONDS, "stream packets at once for the tenant")
+        lease = Lease(self._local, place, name)
+        self._leases.add(lease)
+        return lease
 
     async def acquire_stream(self, principal: Principal) -> Lease:
         """A place among the tenant's live streams; release it when the stream ends, is aborted or expires."""

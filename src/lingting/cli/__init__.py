@@ -20,6 +20,7 @@ COMMANDS = {
     "transcribe": ("lingting.cli.transcribe", "app", "Write down what is said in recordings."),
     "listen": ("lingting.cli.listen", "app", "Show what a microphone hears, as it is said."),
     "doctor": ("lingting.cli.doctor", "app", "Check this machine and say what to mend."),
+    "ready": ("lingting.cli.ready", "app", "Ask the server of these settings whether it takes requests."),
     "models": ("lingting.cli.models", "app", "List, show, pull, verify, remove, use and check models."),
     "tenants": ("lingting.cli.access", "tenants", "Create and list tenants."),
     "apps": ("lingting.cli.access", "apps", "Create, list and revoke apps (app_id and app_secret)."),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import platform
 import shutil
@@ -172,13 +171,14 @@ def clock(settings: Settings) -> Finding:
 def port(settings: Settings) -> Finding:
     """Whether the port is free, or a Lingting server has it."""
     from lingting.api.listening.sockets import is_loopback, listen
+    from lingting.cli.own_server import ask
     from lingting.errors import SettingsError
 
     where = f"{settings.host}:{settings.port}"
     try:
         listen(settings.host, settings.port).close()
     except SettingsError as error:
-        if is_lingting(settings):
+        if ask(settings, "/healthz") is not None:
             return Finding("port", "ok", f"a Lingting server answers on {where}")
         problem, _, advice = str(error).partition("; ")
         return Finding("port", "wrong", problem, advice)
@@ -190,26 +190,6 @@ def port(settings: Settings) -> Finding:
             "set LINGTING_TLS_CERTIFICATE and LINGTING_TLS_KEY, or put a TLS proxy in front",
         )
     return Finding("port", "ok", f"{where} is free")
-
-
-def is_lingting(settings: Settings) -> bool:
-    """Whether a Lingting server answers on the address of the settings."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
-    connection: http.client.HTTPConnection
-    if settings.tls:
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        connection = http.client.HTTPSConnection(host, settings.port, timeout=3, context=context)
-    else:
-        connection = http.client.HTTPConnection(host, settings.port, timeout=3)
-    with contextlib.closing(connection):
-        try:
-            connection.request("GET", "/healthz")
-            response = connection.getresponse()
-            response.read(4096)
-        except (OSError, http.client.HTTPException):
-            return False
-        return response.getheader("X-Tt-Logid") is not None
 
 
 def tls(settings: Settings) -> Finding:

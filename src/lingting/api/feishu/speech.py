@@ -88,6 +88,11 @@ async def _file(request: Request, principal: Principal, exchange: Exchange) -> R
 
 
 async def _packet(request: Request, principal: Principal, exchange: Exchange) -> Response:
+    with await service_of(request).access.limits.acquire_packet(principal):
+        return await _taken(request, principal, exchange)
+
+
+async def _taken(request: Request, principal: Principal, exchange: Exchange) -> Response:
     service = service_of(request)
     settings = service.settings
     content = await body.read(request, BodyLimits(settings.stream_packet_max_bytes, settings.request_timeout_seconds))
