@@ -38,6 +38,7 @@ CHINESE = {
     "file_max_seconds": "file_recognize 的最长音频（秒）。",
     "flash_max_seconds": "Flash 与 OpenAI 转写的最长音频（秒）。",
     "flash_max_bytes": "Flash 与 OpenAI 转写的最大文件（字节）。",
+    "audio_memory_bytes": "同时持有的已解码音频最多多少字节；超出的先拒绝，等前面的处理完。两小时占 230 MB。",
     "stream_packet_max_bytes": "一个流式数据包的最大请求体（JSON 字节数）。",
     "stream_max_seconds": "一条流的最长音频（秒）。",
     "stream_idle_seconds": "一条流这么久没有数据包就结束。",

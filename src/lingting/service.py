@@ -7,6 +7,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 
 from lingting.access import Access, Principal
+from lingting.audio.budget import AudioBudget
 from lingting.audio.decode import Decoder
 from lingting.audio.voice import VoiceDetector
 from lingting.domain import RecognitionOptions, Seconds
@@ -17,6 +18,7 @@ from lingting.processors import physical_cores
 from lingting.recognition.endpoint import EndpointConfig
 from lingting.recognition.live import LiveConfig, LiveSession
 from lingting.recognition.oneshot import Recognizer
+from lingting.recognition.reading import step_back
 from lingting.recognition.rescoring import SecondPass
 from lingting.recognition.scheduler import Scheduler
 from lingting.recognition.utterance import Writing
@@ -65,7 +67,7 @@ class Recognition:
         if corrector and corrector.unused_language_model:
             log.warning("the language model that was found is not used: %s", corrector.unused_language_model)
         self._listeners = ThreadPoolExecutor(_LISTENERS, thread_name_prefix="listen")
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read", initializer=step_back)
         self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="write")
         self.scheduler = Scheduler(workers)
         writing = Writing(
@@ -110,7 +112,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.access = Access(settings)
-        self.decoder = Decoder()
+        self.decoder = Decoder(budget=AudioBudget(settings.audio_memory_bytes), max_wait=settings.max_wait_seconds)
         self.streams: Streams[Principal] = Streams(
             self.open_live,
             lease=self.access.limits.acquire_stream,

@@ -103,6 +103,11 @@ class Settings(BaseSettings):
     flash_max_bytes: Count = Field(
         100_000_000, description="Largest file of flash and of OpenAI transcriptions, in bytes."
     )
+    audio_memory_bytes: Count = Field(
+        1_000_000_000,
+        description="Decoded audio that is held at once, in bytes; more is refused until some of it is done. "
+        "Two hours take 230 MB.",
+    )
     stream_packet_max_bytes: Count = Field(
         2_000_000, description="Largest body of one stream packet, in bytes of JSON."
     )

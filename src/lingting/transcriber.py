@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from lingting.audio.decode import Decoder
 from lingting.audio.formats import DECLARED
+from lingting.audio.recording import Recording
 from lingting.domain import SAMPLE_RATE, Language, RecognitionOptions, Samples, Seconds, Sentence, Transcript
 from lingting.errors import LingtingError
 from lingting.models import Store, install
@@ -128,8 +129,8 @@ class Transcriber:
             OSError: the file cannot be read.
         """
         options = _options(language, hot_words, convert_numbers, max_sentence_silence)
-        samples = self.samples(audio, sample_rate=sample_rate)
-        return self._call(self._recognition.recognizer.recognize(samples, options))
+        with self._recording(audio, sample_rate) as recording:
+            return self._call(self._recognition.recognizer.recognize(recording, options))
 
     def sentences(
         self,
@@ -143,27 +144,13 @@ class Transcriber:
     ) -> Iterator[Sentence]:
         """The sentences of a recording in order, each as soon as it is known. Arguments and errors: `transcribe`."""
         options = _options(language, hot_words, convert_numbers, max_sentence_silence)
-        samples = self.samples(audio, sample_rate=sample_rate)
-        pending = self._recognition.recognizer.sentences(samples, options)
-        try:
-            while (sentence := self._call(_next(pending))) is not None:
-                yield sentence
-        finally:
-            if not self._closed:
-                self._call(_end(pending))
+        with self._recording(audio, sample_rate) as recording:
+            yield from self._sentences(recording, options)
 
     def samples(self, audio: Audio, *, sample_rate: int = SAMPLE_RATE) -> Samples:
         """A recording as recognition hears it: shape (n,), float32 at 16 kHz. Arguments and errors: `transcribe`."""
-        if isinstance(audio, np.ndarray):
-            return _resampled(_mono(audio), sample_rate)
-        if isinstance(audio, bytes):
-            with tempfile.NamedTemporaryFile(prefix="lingting-") as file:
-                file.write(audio)
-                file.flush()
-                return self._decode(Path(file.name), "wav", sample_rate)
-        path = Path(audio)
-        suffix = path.suffix.lower().lstrip(".")
-        return self._decode(path, suffix if suffix in DECLARED else "wav", sample_rate)
+        with self._recording(audio, sample_rate) as recording:
+            return recording.window(0, recording.size)
 
     def stream(
         self,
@@ -208,7 +195,28 @@ class Transcriber:
             task.cancel()
         await asyncio.gather(*ours, return_exceptions=True)
 
-    def _decode(self, path: Path, form: str, sample_rate: int) -> Samples:
+    def _recording(self, audio: Audio, sample_rate: int) -> Recording:
+        if isinstance(audio, np.ndarray):
+            return Recording.of_samples(_resampled(_mono(audio), sample_rate))
+        if isinstance(audio, bytes):
+            with tempfile.NamedTemporaryFile(prefix="lingting-") as file:
+                file.write(audio)
+                file.flush()
+                return self._decode(Path(file.name), "wav", sample_rate)
+        path = Path(audio)
+        suffix = path.suffix.lower().lstrip(".")
+        return self._decode(path, suffix if suffix in DECLARED else "wav", sample_rate)
+
+    def _sentences(self, recording: Recording, options: RecognitionOptions) -> Iterator[Sentence]:
+        pending = self._recognition.recognizer.sentences(recording, options)
+        try:
+            while (sentence := self._call(_next(pending))) is not None:
+                yield sentence
+        finally:
+            if not self._closed:
+                self._call(_end(pending))
+
+    def _decode(self, path: Path, form: str, sample_rate: int) -> Recording:
         return self._call(self._decoder.decode(path, format=form, sample_rate=sample_rate, max_seconds=LONGEST_SECONDS))
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:

@@ -8,7 +8,7 @@ import contextlib
 import json
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,8 @@ from lingting.access.records import NewCredential
 from lingting.api.app import create_app
 from lingting.api.listening.sockets import listen
 from lingting.api.server import Server
-from lingting.domain import Account, RecognitionOptions, Samples, Sentence, Transcript
+from lingting.audio.recording import Recording
+from lingting.domain import Account, RecognitionOptions, Sentence, Transcript
 from lingting.errors import AudioTooLong, EmptyAudio, Overloaded, UndecodableAudio
 from lingting.settings import Settings
 from lingting.streams import Streams
@@ -66,8 +67,9 @@ class Recognizer:
         self.admit()
 
     async def recognize(
-        self, samples: Samples, options: RecognitionOptions, account: Account | None = None
+        self, recording: Recording, options: RecognitionOptions, account: Account | None = None
     ) -> Transcript:
+        samples = recording.window(0, recording.size)
         self.seen.append((samples.size, options))
         self.accounts.append(account)
         if self.error is not None:
@@ -90,10 +92,10 @@ class Recognizer:
         return Transcript(text, seconds, "en", (Sentence(text, 0.25, seconds + 0.004, (), "en"),))
 
     async def sentences(
-        self, samples: Samples, options: RecognitionOptions, account: Account | None = None
-    ) -> AsyncIterator[Sentence]:
+        self, recording: Recording, options: RecognitionOptions, account: Account | None = None
+    ) -> AsyncGenerator[Sentence, None]:
         """The sentences of `recognize`; raises `broken` behind the first one when that is set."""
-        for sentence in (await self.recognize(samples, options, account)).sentences:
+        for sentence in (await self.recognize(recording, options, account)).sentences:
             yield sentence
         if self.broken is not None:
             raise self.broken
@@ -143,7 +145,10 @@ class Live:
 class Decoder:
     """Takes `RIFF` and raw samples behind it for audio, and raw samples when told so."""
 
-    async def decode(self, path: Path, *, format: str, sample_rate: int, max_seconds: float) -> Samples:
+    def pcm16(self, data: bytes) -> Recording:
+        return Recording.of_pcm16(data)
+
+    async def decode(self, path: Path, *, format: str, sample_rate: int, max_seconds: float, tenant: str) -> Recording:
         data = await asyncio.to_thread(path.read_bytes)
         if format != "pcm":
             if not data.startswith(b"RIFF"):
@@ -154,7 +159,7 @@ class Decoder:
             raise EmptyAudio("there are no samples in the audio")
         if samples.size > max_seconds * 16000:
             raise AudioTooLong(f"the audio is longer than {max_seconds:g} s", max_seconds)
-        return samples
+        return Recording.of_samples(samples)
 
 
 @dataclass

@@ -44,9 +44,10 @@ def _encode(folder, name):
 
 
 async def _decode(decoder, path, format=None, sample_rate=16_000, max_seconds=60.0):
-    return await decoder.decode(
+    with await decoder.decode(
         path, format=format or path.suffix[1:], sample_rate=sample_rate, max_seconds=max_seconds
-    )
+    ) as recording:
+        return recording.window(0, recording.size)
 
 
 @asynccontextmanager

@@ -7,7 +7,6 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from lingting.audio.segments import utterances
 from lingting.domain import SAMPLE_RATE, RecognitionOptions, Samples, Transcript
 from lingting.errors import Overloaded
 from lingting.recognition.oneshot import Recognizer
@@ -119,7 +118,6 @@ def test_the_windows_fit_how_audio_is_cut() -> None:
     from lingting.engines.whisper.engine import SPARE, WINDOWS
 
     assert [window - SPARE for window in WINDOWS] == pytest.approx(list(WINDOW_COST))
-    assert utterances(np.zeros(0, np.float32), np.zeros(0, np.float32), []) == []
 
 
 @pytest.mark.slow

@@ -20,6 +20,9 @@ DECLARED = {
 }
 """Names a caller may give, and the FFmpeg demuxer of each; `pcm` is raw and has none."""
 
+PIPE_LENGTH = 0x7FFF0000
+"""Bytes of samples from which on a header does not mean it: writers to a pipe put such a length there."""
+
 _SNIFFED = 64 * 1024
 _MP4_ATOMS = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}
 _MPEG_RATES = (44100, 48000, 32000)
@@ -50,6 +53,12 @@ def sniff(file: BinaryIO) -> str | None:
             continue
         break
     return _magic(head) or _frames(head) or ("mp3" if tagged else None)
+
+
+def missing(there: float, declared: float) -> float:
+    """Seconds that a file lacks of those that it declares; 0 where the difference is that of padded frames."""
+    lacking = declared - there
+    return lacking if lacking > max(0.5, 0.01 * declared) else 0.0
 
 
 def _magic(head: bytes) -> str | None:

@@ -7,7 +7,6 @@ the same samples find the same speech.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -70,15 +69,8 @@ def speech_spans(samples: Samples, probabilities: Probabilities, config: GateCon
         probabilities: of every frame of `samples`, as `VoiceDetector.judge` gives them.
     """
     config = config or GateConfig()
-    machine = _Machine(config)
-    voiced: list[Span] = []
-    for probability in audible(samples, probabilities, config).tolist():
-        machine.step(probability)
-        if machine.ended:
-            voiced.append(Span(machine.start, machine.last_voice))
-    if machine.in_speech:
-        voiced.append(Span(machine.start, machine.last_voice))
-    return _padded(voiced, samples.size, config)
+    finder = SpanFinder(samples.size, config)
+    return finder.feed(audible(samples, probabilities, config)) + finder.finish()
 
 
 def audible(samples: Samples, probabilities: Probabilities, config: GateConfig) -> Probabilities:
@@ -122,6 +114,61 @@ def frame_levels(samples: Samples, frames: int) -> NDArray[np.float32]:
         power[whole] = samples[whole * FRAME : (whole + 1) * FRAME].var()
     levels: NDArray[np.float32] = 10 * np.log10(np.maximum(power, np.float32(1e-20)))
     return levels
+
+
+class SpanFinder:
+    """The speech of a recording, span by span, each as soon as nothing can be joined to it any more.
+
+    Args:
+        size: samples of the recording.
+    """
+
+    def __init__(self, size: int, config: GateConfig | None = None) -> None:
+        config = config or GateConfig()
+        self._size = size
+        self._machine = _Machine(config)
+        self._before, self._after = _samples(config.before), _samples(config.after)
+        self._pending: Span | None = None
+
+    @property
+    def open(self) -> Span | None:
+        """The span that is not settled: it begins there, and ends there or later."""
+        machine = self._machine
+        return self._joined(machine.start, machine.last_voice) if machine.in_speech else self._pending
+
+    @property
+    def clear_to(self) -> int:
+        """No span that is still to come begins before this sample; the open one aside."""
+        return max(0, self._machine.next_start - self._before)
+
+    def feed(self, probabilities: Probabilities) -> list[Span]:
+        """Take the probabilities of the next frames, as `audible` gives them; the spans that they settle, in order."""
+        settled: list[Span] = []
+        machine = self._machine
+        for probability in probabilities.tolist():
+            machine.step(probability)
+            if machine.started:
+                self._settle(machine.start, settled)
+            elif machine.ended:
+                self._pending = self._joined(machine.start, machine.last_voice)
+        self._settle(machine.next_start, settled)
+        return settled
+
+    def finish(self) -> list[Span]:
+        """The span that is open when the recording ends, if there is one."""
+        span, self._pending = self.open, None
+        self._machine.end()
+        return [] if span is None else [span]
+
+    def _settle(self, next_start: int, settled: list[Span]) -> None:
+        """Let the pending span go when one whose voice starts at `next_start` does not reach it."""
+        if self._pending is not None and max(0, next_start - self._before) > self._pending.end:
+            settled.append(self._pending)
+            self._pending = None
+
+    def _joined(self, start: int, end: int) -> Span:
+        start = self._pending.start if self._pending is not None else max(0, start - self._before)
+        return Span(start, min(self._size, end + self._after))
 
 
 class LiveGate:
@@ -248,6 +295,13 @@ class _Machine:
         self._peak = 0.0
         self._quiet = 0
 
+    @property
+    def next_start(self) -> int:
+        """Where the speech that goes on began, or the sample before which none can begin any more."""
+        if self.in_speech:
+            return self.start
+        return self._position if self._candidate is None else self._candidate
+
     def step(self, probability: float) -> None:
         self.started = self.ended = False
         here = self._position
@@ -275,18 +329,6 @@ class _Machine:
     def end(self) -> None:
         self.in_speech, self.ended = False, True
         self._candidate = None
-
-
-def _padded(voiced: Iterable[Span], size: int, config: GateConfig) -> list[Span]:
-    before, after = _samples(config.before), _samples(config.after)
-    spans: list[Span] = []
-    for span in voiced:
-        start, end = max(0, span.start - before), min(size, span.end + after)
-        if spans and start <= spans[-1].end:
-            spans[-1] = Span(spans[-1].start, end)
-        else:
-            spans.append(Span(start, end))
-    return spans
 
 
 def _samples(seconds: Seconds) -> int:

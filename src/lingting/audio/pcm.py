@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import struct
-from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lingting.audio.formats import PIPE_LENGTH, missing
 from lingting.domain import SAMPLE_RATE, Samples, Seconds
-from lingting.errors import AudioTooLong, EmptyAudio
+from lingting.errors import AudioTooLong
 
 TOLERANCE: Seconds = 0.1
 """How much longer than the limit audio may be: encoders pad their first and last frames."""
@@ -32,10 +32,24 @@ def samples_to_pcm16(samples: Samples) -> NDArray[np.int16]:
     return scaled.astype("<i2")
 
 
-def plain_pcm_range(file: BinaryIO) -> tuple[int, int] | None:
-    """Where the samples lie in a 16 kHz mono 16-bit WAV file, as (offset, bytes); None for any other file.
+class PlainPcm(NamedTuple):
+    """Where 16-bit mono samples at 16 kHz lie in a file.
 
-    A data length of 0 or one past the end of the file, as a writer to a pipe leaves it, means up to the end.
+    Attributes:
+        offset: byte at which they begin.
+        length: bytes of them, as far as the file reaches.
+        missing: seconds of them that the file declares and does not hold.
+    """
+
+    offset: int
+    length: int
+    missing: Seconds = 0.0
+
+
+def plain_pcm_range(file: BinaryIO) -> PlainPcm | None:
+    """Where the samples lie in a 16 kHz mono 16-bit WAV file; None for any other file.
+
+    A data length of 0 or of some 2 GB and more, as a writer to a pipe leaves it, means up to the end.
     """
     size = file.seek(0, 2)
     file.seek(0)
@@ -54,27 +68,10 @@ def plain_pcm_range(file: BinaryIO) -> tuple[int, int] | None:
         elif name == b"data":
             if not plain:
                 return None
-            return (body, size - body) if length == 0 or body + length > size else (body, length)
+            there = min(length or size, size - body)
+            return PlainPcm(body, there, 0.0 if length >= PIPE_LENGTH else missing(there / 32_000, length / 32_000))
         position = body + length + length % 2
     return None
-
-
-def read_pcm16(path: Path, max_seconds: Seconds, *, offset: int = 0, length: int | None = None) -> Samples:
-    """Read 16-bit mono samples at 16 kHz from part of a file.
-
-    Raises:
-        EmptyAudio: there is not one sample.
-        AudioTooLong: there are more than `max_seconds` of them; nothing is read.
-    """
-    with path.open("rb") as file:
-        available = file.seek(0, 2) - offset
-        count = (available if length is None else min(length, available)) // 2
-        if count <= 0:
-            raise EmptyAudio("there is no audio in the file")
-        if count > (max_seconds + TOLERANCE) * SAMPLE_RATE:
-            raise too_long(max_seconds)
-        file.seek(offset)
-        return pcm16_to_samples(file.read(2 * count))
 
 
 def too_long(max_seconds: Seconds) -> AudioTooLong:

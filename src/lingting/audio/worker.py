@@ -1,25 +1,31 @@
 """The process that decodes untrusted audio: one job at a time over a socket, bounded in memory and processor time.
 
-It opens no path: each job brings the file to read and the file to write as descriptors. It imports PyAV, soxr and numpy
-and nothing of the server, so that it starts fast and has nothing to steal.
+It opens no path: each job brings the file to read and the file to write as descriptors, and before the first it gives
+up everything else (`sandbox`). It imports PyAV, soxr and numpy and nothing of the server, so that it starts fast and
+has nothing to steal.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import json
 import os
+import pkgutil
 import resource
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 import av
 import numpy as np
 import soxr
 from numpy.typing import NDArray
+
+from lingting.audio.formats import PIPE_LENGTH, missing
+from lingting.audio.sandbox import confine
 
 RATE = 16_000
 _CODECS = frozenset(
@@ -58,11 +64,13 @@ _CODECS = frozenset(
     }
 )
 _TRUSTED_DURATION = {"mov", "flac", "matroska", "ogg"}  # the others estimate it, or copy a length that may be false
+_DECLARED_DURATION = {"mov", "flac", "matroska", "wav"}  # of Ogg it is that of the pages that are there
 _WEIGHTS = {"LFE": 0.0, "LFE2": 0.0, "FC": 1.0, "FL": 0.7071, "FR": 0.7071}
 _OTHER_WEIGHT = 0.5
 _MAX_CHANNELS = 64
 _MAX_RATE = 768_000
 _BLOCK = RATE  # samples gathered before they are resampled
+_ROOM = 1 << 20  # bytes that are asked for at a time
 
 
 class _Refused(Exception):
@@ -76,14 +84,19 @@ def main(descriptor: int) -> None:
     connection = socket.socket(fileno=descriptor)
     av.logging.set_level(None)
     _warm_up()
-    connection.sendall(b"ready\n")
+    connection.sendall(" ".join(["ready", *confine()]).encode() + b"\n")
+
+    def room(size: int) -> bool:
+        connection.sendall(json.dumps({"room": size}).encode() + b"\n")
+        return connection.recv(1) == b"y"
+
     while True:
         message, descriptors, _, _ = socket.recv_fds(connection, 65_536, 2)
         if not message:
             return
         source, target = descriptors
         try:
-            reply = _serve(json.loads(message), source, target)
+            reply = _serve(json.loads(message), source, target, room)
         finally:
             os.close(source)
             os.close(target)
@@ -91,20 +104,25 @@ def main(descriptor: int) -> None:
 
 
 def _warm_up() -> None:
-    """Pay for what the libraries load late before the first job waits for it."""
+    """Load what the libraries load late: a job may not open files, and would wait for it."""
+    for module in pkgutil.walk_packages(av.__path__, "av."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
     soxr.ResampleStream(48_000, RATE, 1, dtype="float32").resample_chunk(np.zeros(480, np.float32), last=True)
 
 
-def _serve(job: dict[str, Any], source: int, target: int) -> dict[str, Any]:
+def _serve(job: dict[str, Any], source: int, target: int, room: Callable[[int], bool]) -> dict[str, Any]:
+    declared = 0.0
     try:
-        _limit(int(job["memory_bytes"]), float(job["cpu_seconds"]))
+        seconds = float(job["max_seconds"]) + float(job["tolerance"])
+        _limit(int(job["memory_bytes"]), float(job["cpu_seconds"]), int(2 * RATE * (seconds + 1)))
         with os.fdopen(os.dup(source), "rb") as file, os.fdopen(os.dup(target), "wb") as output:
             file.seek(0)
-            sink = _Sink(output, float(job["max_seconds"]) + float(job["tolerance"]))
+            sink = _Sink(output, seconds, room)
             if job["demuxer"] == "pcm":
                 _decode_raw(file, int(job["sample_rate"]), sink)
             else:
-                _decode(file, job["demuxer"], bool(job["certain"]), sink)
+                declared = _decode(file, job["demuxer"], bool(job["certain"]), sink)
             sink.close()
             if not sink.written:
                 raise _Refused("empty")
@@ -116,33 +134,45 @@ def _serve(job: dict[str, Any], source: int, target: int) -> dict[str, Any]:
         scarce = isinstance(error, OSError) and error.errno == errno.ENOMEM
         message = "decoding it takes too much memory" if scarce else f"the decoder failed with {type(error).__name__}"
         return {"error": "undecodable", "message": message}
-    return {"samples": sink.written}
+    return {"samples": sink.written, "missing": missing(sink.written / RATE, declared)}
 
 
-def _limit(memory_bytes: int, cpu_seconds: float) -> None:
+def _limit(memory_bytes: int, cpu_seconds: float, file_bytes: int) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     spent = used.ru_utime + used.ru_stime
     for name, soft in (
         (resource.RLIMIT_DATA, memory_bytes),
         (resource.RLIMIT_CPU, int(spent + cpu_seconds) + 1),
         (resource.RLIMIT_NOFILE, 64),
-        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, file_bytes),
     ):
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(name, (soft, resource.getrlimit(name)[1]))
 
 
 class _Sink:
-    """Takes mono float32 at any rate, writes float32 at 16 kHz, and stops at the limit."""
+    """Takes mono float32 at any rate, writes 16-bit samples at 16 kHz, and stops at the limit.
 
-    def __init__(self, output: BinaryIO, max_seconds: float) -> None:
+    Args:
+        room: asks for so many bytes in all, before they are written; false where there are none.
+    """
+
+    def __init__(self, output: BinaryIO, max_seconds: float, room: Callable[[int], bool]) -> None:
         self.written = 0
         self._output = output
+        self._ask = room
+        self._room = 0
         self._limit = int(max_seconds * RATE)
         self._rate = 0
         self._stream: Any = None
         self._blocks: list[NDArray[np.float32]] = []
         self._gathered = 0
+
+    def expect(self, seconds: float) -> None:
+        """Ask for the room of a recording that declares its length; refused where it is too long."""
+        if seconds * RATE > self._limit + RATE:
+            raise _Refused("too_long")
+        self._reserve(int(2 * RATE * seconds))
 
     def put(self, mono: NDArray[np.float32], rate: int) -> None:
         if rate != self._rate:
@@ -178,9 +208,19 @@ class _Sink:
     def _write(self, samples: NDArray[np.float32]) -> None:
         if self.written + samples.size > self._limit:
             raise _Refused("too_long")
-        clean = np.clip(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0), -1, 1).astype("<f4", copy=False)
-        self._output.write(clean.tobytes())
+        clean = np.clip(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0), -1, 1)
+        pcm = np.minimum(np.rint(clean * np.float32(32768)), np.float32(32767)).astype("<i2")
+        if 2 * (self.written + samples.size) > self._room:
+            self._reserve(2 * (self.written + samples.size) + _ROOM)
+        self._output.write(pcm.tobytes())
         self.written += samples.size
+
+    def _reserve(self, size: int) -> None:
+        size = min(size, 2 * self._limit)
+        if size > self._room:
+            if not self._ask(size):
+                raise _Refused("no_room")
+            self._room = size
 
 
 def _decode_raw(file: BinaryIO, rate: int, sink: _Sink) -> None:
@@ -188,7 +228,8 @@ def _decode_raw(file: BinaryIO, rate: int, sink: _Sink) -> None:
         sink.put(np.frombuffer(data, "<i2", count=len(data) // 2).astype(np.float32) * np.float32(1 / 32768), rate)
 
 
-def _decode(file: BinaryIO, demuxer: str, certain: bool, sink: _Sink) -> None:
+def _decode(file: BinaryIO, demuxer: str, certain: bool, sink: _Sink) -> float:
+    """Decode into the sink; the seconds that the file declares, 0 where it doesn't."""
     try:
         container: Any = av.open(
             file,
@@ -210,9 +251,8 @@ def _decode(file: BinaryIO, demuxer: str, certain: bool, sink: _Sink) -> None:
         stream = container.streams.audio[0]
         if stream.codec_context is None or stream.codec_context.name not in _CODECS:
             raise _Refused("undecodable", "its audio track has a codec that is not supported")
-        seconds = (container.duration or 0) / 1_000_000
-        if demuxer in _TRUSTED_DURATION and seconds * RATE > sink._limit + RATE:
-            raise _Refused("too_long")
+        if demuxer in _TRUSTED_DURATION:
+            sink.expect((container.duration or 0) / 1_000_000)
         stream.codec_context.thread_count = 1
         good = bad = 0
         for frame in _frames(container, stream):
@@ -223,6 +263,18 @@ def _decode(file: BinaryIO, demuxer: str, certain: bool, sink: _Sink) -> None:
                 sink.put(_mono(frame), frame.sample_rate)
         if (bad and not good) or (not certain and (good < 3 or bad > good)):
             raise _Refused("undecodable", "no part of it decodes as audio")
+        return _declared(container, stream) if demuxer in _DECLARED_DURATION else 0.0
+
+
+def _declared(container: Any, stream: Any) -> float:
+    """Seconds of audio that the header promises; 0 where it makes no promise about the audio alone."""
+    if stream.duration is not None:
+        seconds = float(stream.duration * stream.time_base)
+    elif len(container.streams) == 1:
+        seconds = (container.duration or 0) / 1_000_000
+    else:
+        return 0.0
+    return 0.0 if seconds * (stream.bit_rate or 0) / 8 >= PIPE_LENGTH else seconds
 
 
 def _frames(container: Any, stream: Any) -> Iterator[Any]:

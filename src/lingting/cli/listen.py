@@ -294,12 +294,13 @@ def _decoded(path: Path) -> Samples:
         decoder = Decoder(1)
         suffix = path.suffix.lower().lstrip(".")
         try:
-            return await decoder.decode(
+            with await decoder.decode(
                 path,
                 format=suffix if suffix in DECLARED else "wav",
                 sample_rate=RATE,
                 max_seconds=LONGEST_SECONDS,
-            )
+            ) as recording:
+                return recording.window(0, recording.size)
         finally:
             await decoder.close()
 

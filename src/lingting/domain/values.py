@@ -42,12 +42,16 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What was said in a recording of `duration` seconds. `text` is the sentences joined for reading."""
+    """What was said in a recording of `duration` seconds. `text` is the sentences joined for reading.
+
+    `warning` says what is wrong with the recording, such as an end that is missing; None where nothing is.
+    """
 
     text: str
     duration: Seconds
     language: Language = "zh"
     sentences: tuple[Sentence, ...] = ()
+    warning: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

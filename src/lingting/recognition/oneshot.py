@@ -6,16 +6,17 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from concurrent.futures import Executor
+from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from itertools import count
 
 import numpy as np
 
-from lingting.audio.gate import GateConfig, Span, audible, speech_spans, voiced
-from lingting.audio.segments import Segment, utterances
+from lingting.audio.gate import GateConfig
+from lingting.audio.recording import Recording
 from lingting.audio.voice import VoiceDetector
 from lingting.domain import (
     SAMPLE_RATE,
@@ -30,6 +31,7 @@ from lingting.domain import (
 from lingting.errors import Overloaded
 from lingting.recognition.engine import Heard, OfflineEngine, Request
 from lingting.recognition.live import LiveConfig, LiveSession
+from lingting.recognition.reading import in_order, segments
 from lingting.recognition.scheduler import Scheduler, Task
 from lingting.recognition.utterance import Writing, transcript
 
@@ -119,12 +121,12 @@ class Recognizer:
         return self._scheduler.cost("final") / _UTTERANCE + self._scheduler.cost("guess") / _REFRESH
 
     async def recognize(
-        self, samples: Samples, options: RecognitionOptions | None = None, account: Account | None = None
+        self, recording: Recording | Samples, options: RecognitionOptions | None = None, account: Account | None = None
     ) -> Transcript:
         """Transcribe a recording.
 
         Args:
-            samples: shape (n,), float32 at 16 kHz.
+            recording: what to transcribe, which stays the caller's to close; or samples, shape (n,), float32 at 16 kHz.
             options: what is asked for.
             account: who it is for.
 
@@ -133,40 +135,49 @@ class Recognizer:
             RecognitionFailed: the engine failed.
         """
         options = options or RecognitionOptions()
-        sentences = [sentence async for sentence in self.sentences(samples, options, account)]
-        return transcript(sentences, len(samples) / SAMPLE_RATE)
+        recording = recording if isinstance(recording, Recording) else Recording.of_samples(recording)
+        sentences = [sentence async for sentence in self.sentences(recording, options, account)]
+        return transcript(sentences, recording.duration, recording.warning)
 
     async def sentences(
-        self, samples: Samples, options: RecognitionOptions, account: Account | None = None
-    ) -> AsyncIterator[Sentence]:
+        self, recording: Recording | Samples, options: RecognitionOptions, account: Account | None = None
+    ) -> AsyncGenerator[Sentence, None]:
         """The sentences of a recording, in order, each as soon as it is known.
 
         Raises: as `recognize`.
         """
         self.admit()
-        account = self._flow(account)
+        recording = recording if isinstance(recording, Recording) else Recording.of_samples(recording)
         loop = asyncio.get_running_loop()
-        duration = len(samples) / SAMPLE_RATE
-        spans, segments = await loop.run_in_executor(self._readers, self._segment, samples)
-        speech = [(span.start / SAMPLE_RATE, span.end / SAMPLE_RATE) for span in spans]
-        patience = _SHORT_PATIENCE if duration <= _SHORT else _LONG_PATIENCE
-        write = partial(self._writing.sentences, options=options, speech=speech, duration=duration)
+        patience = _SHORT_PATIENCE if recording.duration <= _SHORT else _LONG_PATIENCE
+        write = partial(self._writing.sentences, options=options, duration=recording.duration)
         held: list[RawWord] = []
+        speech: list[tuple[Seconds, Seconds]] = []
         language = self._writing.language or options.language or "zh"
-        async for segment, heard in self._in_order(samples, segments, patience, options, account):
-            if heard is None or not heard.text:
-                continue
-            words = self._writing.words(heard, segment.start / SAMPLE_RATE)
-            if not words:
-                continue
-            if held and (heard.language != language or words[0].start - held[-1].end > _RUN_ON):
-                for sentence in await loop.run_in_executor(self._writers, partial(write, held, language)):
-                    yield sentence
-                held = []
-            language = heard.language
-            held += words
+        recognised = in_order(
+            recording,
+            segments(recording, self._detector, self._gate),
+            partial(self._submit, patience=patience, options=options, account=self._flow(account)),
+            ahead=_AHEAD * self._scheduler.lanes,
+            readers=self._readers,
+        )
+        async with aclosing(recognised):
+            async for segment, heard in recognised:
+                spans = [(span.start / SAMPLE_RATE, span.end / SAMPLE_RATE) for span in segment.speech]
+                words = self._writing.words(heard, segment.start / SAMPLE_RATE) if heard and heard.text else []
+                if heard is None or not words:
+                    speech += spans
+                    continue
+                if held and (heard.language != language or words[0].start - held[-1].end > _RUN_ON):
+                    written = partial(write, held, language, speech=speech)
+                    for sentence in await loop.run_in_executor(self._writers, written):
+                        yield sentence
+                    held, speech = [], []
+                language = heard.language
+                held += words
+                speech += spans
         if held:
-            for sentence in await loop.run_in_executor(self._writers, partial(write, held, language)):
+            for sentence in await loop.run_in_executor(self._writers, partial(write, held, language, speech=speech)):
                 yield sentence
 
     def open_live(
@@ -206,47 +217,12 @@ class Recognizer:
             RecognitionFailed: the engine doesn't work.
         """
         hum = np.sin(np.arange(SAMPLE_RATE // 2, dtype=np.float32) * 0.1) * np.float32(0.1)
-        await asyncio.get_running_loop().run_in_executor(self._listeners, self._segment, hum)
+        await asyncio.get_running_loop().run_in_executor(self._listeners, self._detector.judge, hum)
         await self._submit(hum, _SHORT_PATIENCE, RecognitionOptions(), Account())
 
     def _flow(self, account: Account | None) -> Account:
         """The account with a flow of its own."""
         return replace(account or Account(), flow=str(next(self._flows)))
-
-    def _segment(self, samples: Samples) -> tuple[list[Span], list[Segment]]:
-        """Where somebody is heard, without padding, and the segments to recognise."""
-        probabilities = self._detector.judge(samples)
-        spans = speech_spans(samples, probabilities, self._gate)
-        loud = audible(samples, probabilities, self._gate)
-        heard = [part for span in spans for part in voiced(loud, 0, span.start, span.end, self._gate)]
-        return heard, utterances(samples, probabilities, spans)
-
-    async def _in_order(
-        self,
-        samples: Samples,
-        segments: list[Segment],
-        patience: Seconds,
-        options: RecognitionOptions,
-        account: Account,
-    ) -> AsyncIterator[tuple[Segment, Heard | None]]:
-        ahead = _AHEAD * self._scheduler.lanes
-        waiting: deque[tuple[Segment, asyncio.Future[Heard | None]]] = deque()
-        remaining = deque(segments)
-        try:
-            while remaining or waiting:
-                while remaining and len(waiting) < ahead:
-                    segment = remaining.popleft()
-                    piece = samples[segment.start : segment.end]
-                    waiting.append((segment, self._submit(piece, patience, options, account)))
-                segment, future = waiting.popleft()
-                try:
-                    yield segment, await future
-                except asyncio.CancelledError:
-                    future.cancel()
-                    raise
-        finally:
-            for _, future in waiting:
-                future.cancel()
 
     def _submit(
         self, samples: Samples, patience: Seconds, options: RecognitionOptions, account: Account

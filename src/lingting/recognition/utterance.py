@@ -77,7 +77,7 @@ class Writing:
         return written.rstrip("，。、,.…")
 
 
-def transcript(sentences: Sequence[Sentence], duration: Seconds) -> Transcript:
+def transcript(sentences: Sequence[Sentence], duration: Seconds, warning: str | None = None) -> Transcript:
     """A transcript from its sentences; its language is the one most of the text is in."""
     amount: dict[Language, float] = {"zh": 0.0, "en": 0.0}
     for sentence in sentences:
@@ -88,6 +88,7 @@ def transcript(sentences: Sequence[Sentence], duration: Seconds) -> Transcript:
         duration,
         language,
         tuple(sentences),
+        warning,
     )
 
 

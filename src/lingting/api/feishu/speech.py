@@ -20,8 +20,7 @@ from lingting.api.http.connection import TimeLimit, while_connected
 from lingting.api.http.context import service_of
 from lingting.api.http.exchange import Exchange
 from lingting.api.http.render import JSON
-from lingting.audio.pcm import pcm16_to_samples
-from lingting.domain import SAMPLE_RATE, RecognitionOptions
+from lingting.domain import RecognitionOptions
 from lingting.errors import LingtingError
 from lingting.settings import Settings
 from lingting.streams.packets import Action
@@ -76,14 +75,15 @@ async def _file(request: Request, principal: Principal, exchange: Exchange) -> R
         content = await body.read(
             request, BodyLimits(file_max_bytes(settings.file_max_seconds), settings.request_timeout_seconds)
         )
-        samples = await _off_loop(content, lambda: pcm16_to_samples(parse_file(content, settings.file_max_seconds).pcm))
-        async with admission.charged(request, principal, samples.size / SAMPLE_RATE):
-            transcript = await while_connected(
-                request,
-                service.recognizer.recognize(samples, _options(settings, principal), principal.account),
-                TimeLimit.of(settings.file_timeout_seconds),
-            )
-        exchange.audio_seconds = samples.size / SAMPLE_RATE
+        audio = await _off_loop(content, lambda: parse_file(content, settings.file_max_seconds))
+        with service.decoder.pcm16(audio.pcm) as recording:
+            async with admission.charged(request, principal, recording.duration):
+                transcript = await while_connected(
+                    request,
+                    service.recognizer.recognize(recording, _options(settings, principal), principal.account),
+                    TimeLimit.of(settings.file_timeout_seconds),
+                )
+        exchange.audio_seconds = transcript.duration
     return JSON({"code": 0, "msg": "success", "data": {"recognition_text": transcript.text}})
 
 

@@ -19,7 +19,7 @@ from lingting.api.http.context import context_of, service_of
 from lingting.api.http.exchange import Exchange
 from lingting.api.http.models import unserved
 from lingting.api.http.render import JSON
-from lingting.domain import SAMPLE_RATE, RecognitionOptions, Transcript
+from lingting.domain import RecognitionOptions, Transcript
 from lingting.errors import LingtingError
 from lingting.hot_words import merged
 
@@ -63,25 +63,26 @@ async def _recognized(request: Request, principal: Principal, exchange: Exchange
 
 async def _transcript(request: Request, principal: Principal, path: Path, parameters: FlashParameters) -> Transcript:
     service = service_of(request)
-    samples = await service.decoder.decode(
-        path,
-        format=parameters.format,
-        sample_rate=parameters.sample_rate,
-        max_seconds=service.settings.flash_max_seconds,
-    )
     options = RecognitionOptions(
         language=admission.language(service.settings),
         hot_words=merged(parameters.hot_words, principal.hot_words),
         convert_numbers=parameters.convert_numbers,
         max_sentence_silence=parameters.max_sentence_silence_ms / 1000,
     )
-    async with admission.charged(request, principal, samples.size / SAMPLE_RATE):
-        return await service.recognizer.recognize(samples, options, principal.account)
+    with await service.decoder.decode(
+        path,
+        format=parameters.format,
+        sample_rate=parameters.sample_rate,
+        max_seconds=service.settings.flash_max_seconds,
+        tenant=principal.tenant_id,
+    ) as recording:
+        async with admission.charged(request, principal, recording.duration):
+            return await service.recognizer.recognize(recording, options, principal.account)
 
 
 def _result(transcript: Transcript, owner: str) -> dict[str, object]:
     duration = round(transcript.duration * 1000)
-    return {
+    result: dict[str, object] = {
         "task_id": f"asr-{uuid.uuid4().hex}",
         "user": owner,
         "flash_result": {
@@ -96,3 +97,6 @@ def _result(transcript: Transcript, owner: str) -> dict[str, object]:
             ],
         },
     }
+    if transcript.warning is not None:
+        result["warnings"] = [transcript.warning]
+    return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +13,8 @@ from starlette.requests import HTTPConnection
 from lingting.access.access import Access
 from lingting.access.principal import Principal
 from lingting.api.http.spool import Spool
-from lingting.domain import Account, RecognitionOptions, Samples, Sentence, Transcript
+from lingting.audio.recording import Recording
+from lingting.domain import Account, RecognitionOptions, Sentence, Transcript
 from lingting.operations.metrics import Metrics
 from lingting.operations.recent import Recent
 from lingting.settings import Settings
@@ -29,18 +30,23 @@ class Recognizer(Protocol):
     def admit_live(self) -> None:
         """Pass while there is room for another live stream; raises Overloaded."""
 
-    def recognize(self, samples: Samples, options: RecognitionOptions, account: Account) -> Awaitable[Transcript]:
+    def recognize(self, recording: Recording, options: RecognitionOptions, account: Account) -> Awaitable[Transcript]:
         """The transcript; raises Overloaded or RecognitionFailed."""
 
-    def sentences(self, samples: Samples, options: RecognitionOptions, account: Account) -> AsyncIterator[Sentence]:
+    def sentences(
+        self, recording: Recording, options: RecognitionOptions, account: Account
+    ) -> AsyncGenerator[Sentence, None]:
         """The sentences in order, each as soon as it is known; raises as `recognize`."""
 
 
 class Decoder(Protocol):
-    """Makes samples of audio files."""
+    """Makes recordings of audio files; whoever asks for one closes it."""
 
-    async def decode(self, path: Path, *, format: str, sample_rate: int, max_seconds: float) -> Samples:
-        """The samples of a file; raises EmptyAudio, UndecodableAudio or AudioTooLong."""
+    async def decode(self, path: Path, *, format: str, sample_rate: int, max_seconds: float, tenant: str) -> Recording:
+        """The recording in a file; raises EmptyAudio, UndecodableAudio, AudioTooLong or Overloaded."""
+
+    def pcm16(self, data: bytes) -> Recording:
+        """A recording of 16-bit samples at 16 kHz; raises Overloaded."""
 
 
 class Backend(Protocol):

@@ -9,7 +9,10 @@ from typing import Any
 
 from lingting import subtitles
 from lingting.api.openai.parameters import Granularity, ResponseFormat
+from lingting.audio.recording import Recording
 from lingting.domain import Seconds, Sentence, Transcript, Word
+
+WARNING_HEADER = "X-Lingting-Warning"
 
 _LANGUAGES = {"zh": "chinese", "en": "english"}
 _PUNCTUATION = '，。！？；：、…—,.!?;:"“”‘’《》（）()'
@@ -39,6 +42,11 @@ def usage(duration: Seconds) -> dict[str, Any]:
     return {"type": "duration", "seconds": round(duration, 3)}
 
 
+def warning(recording: Recording) -> dict[str, str]:
+    """The header that says what is wrong with a recording; none where nothing is."""
+    return {} if recording.warning is None else {WARNING_HEADER: recording.warning}
+
+
 def _verbose(transcript: Transcript, granularities: Collection[Granularity]) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "task": "transcribe",
@@ -47,6 +55,8 @@ def _verbose(transcript: Transcript, granularities: Collection[Granularity]) -> 
         "text": transcript.text,
         "usage": usage(transcript.duration),
     }
+    if transcript.warning is not None:
+        answer["warnings"] = [transcript.warning]
     if "word" in granularities:
         words = [_word(word) for sentence in transcript.sentences for word in sentence.words]
         answer["words"] = [word for word in words if word["word"]]

@@ -12,7 +12,8 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from lingting.api.http.exchange import CLIENT_LEFT, Exchange
-from lingting.api.openai.render import usage
+from lingting.api.openai.render import usage, warning
+from lingting.audio.recording import Recording
 from lingting.domain import Seconds, Sentence
 from lingting.errors import LingtingError
 from lingting.recognition.utterance import join_texts
@@ -29,7 +30,7 @@ class TextEvents(StreamingResponse):
 
     Args:
         sentences: what is said, as it becomes known.
-        duration: seconds of audio.
+        recording: what is recognised.
         exchange: takes the audio that was recognised.
         failed: turns an error into the event that ends the stream early.
     """
@@ -37,14 +38,14 @@ class TextEvents(StreamingResponse):
     def __init__(
         self,
         sentences: AsyncIterator[Sentence],
-        duration: Seconds,
+        recording: Recording,
         exchange: Exchange,
         failed: Callable[[Exception], dict[str, Any]],
     ) -> None:
         super().__init__(
-            self._events(sentences, duration, exchange, failed),
+            self._events(sentences, recording.duration, exchange, failed),
             media_type="text/event-stream",
-            headers={"X-Accel-Buffering": "no"},
+            headers={"X-Accel-Buffering": "no"} | warning(recording),
         )
         self._held: contextlib.AsyncExitStack | None = None
 

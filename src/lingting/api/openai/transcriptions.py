@@ -24,7 +24,8 @@ from lingting.api.openai import render as openai_render
 from lingting.api.openai.errors import ParameterError, answer, content_of
 from lingting.api.openai.parameters import is_their_name, parse
 from lingting.api.openai.stream import TextEvents
-from lingting.domain import SAMPLE_RATE, Account, RecognitionOptions, Samples, Sentence
+from lingting.audio.recording import Recording
+from lingting.domain import SAMPLE_RATE, RecognitionOptions, Sentence
 from lingting.errors import LingtingError
 from lingting.hot_words import merged
 from lingting.settings import Settings
@@ -42,7 +43,7 @@ async def transcriptions(request: Request) -> Response:
         principal = exchange.principal = await _caller(request)
         async with contextlib.AsyncExitStack() as held:
             await held.enter_async_context(admission.admitted(request, principal, "transcriptions"))
-            response = await _answered(request, principal, exchange)
+            response = await _answered(request, principal, exchange, held)
             if isinstance(response, TextEvents):
                 response.hold(held.pop_all())
             return response
@@ -84,7 +85,9 @@ async def _caller(request: Request) -> Principal:
     return principal
 
 
-async def _answered(request: Request, principal: Principal, exchange: Exchange) -> Response:
+async def _answered(
+    request: Request, principal: Principal, exchange: Exchange, held: contextlib.AsyncExitStack
+) -> Response:
     service = service_of(request)
     settings = service.settings
     admission.require_room(service)
@@ -94,40 +97,51 @@ async def _answered(request: Request, principal: Principal, exchange: Exchange) 
         exchange.model = await _named(parameters.model, settings)
         principal.may_use(exchange.model)
         limit = TimeLimit.of(settings.flash_timeout_seconds)
-        samples = await while_connected(request, _samples(request, form.file, parameters.format), limit)
+        decoding = _recording(request, principal, form.file, parameters.format, held)
+        recording = await while_connected(request, decoding, limit)
     options = RecognitionOptions(
         language=parameters.language or admission.language(settings),
         hot_words=merged(parameters.hot_words, principal.hot_words),
     )
-    async with admission.charged(request, principal, samples.size / SAMPLE_RATE):
+    async with admission.charged(request, principal, recording.duration):
         if parameters.stream:
-            return await _streamed(request, samples, options, account=principal.account, exchange=exchange, limit=limit)
+            sentences = service.recognizer.sentences(recording, options, principal.account)
+            held.push_async_callback(sentences.aclose)
+            return await _streamed(request, sentences, recording, exchange=exchange, limit=limit)
         transcript = await while_connected(
-            request, service.recognizer.recognize(samples, options, principal.account), limit
+            request, service.recognizer.recognize(recording, options, principal.account), limit
         )
     exchange.audio_seconds = transcript.duration
     content = openai_render.content(transcript, parameters.response_format, parameters.granularities)
-    return PlainTextResponse(content) if isinstance(content, str) else JSON(content)
+    headers = openai_render.warning(recording)
+    return PlainTextResponse(content, headers=headers) if isinstance(content, str) else JSON(content, headers=headers)
 
 
-async def _samples(request: Request, path: Path, form: str) -> Samples:
+async def _recording(
+    request: Request, principal: Principal, path: Path, form: str, held: contextlib.AsyncExitStack
+) -> Recording:
+    """The recording in a file; `held` closes it."""
     service = service_of(request)
-    return await service.decoder.decode(
-        path, format=form, sample_rate=SAMPLE_RATE, max_seconds=service.settings.flash_max_seconds
+    recording = await service.decoder.decode(
+        path,
+        format=form,
+        sample_rate=SAMPLE_RATE,
+        max_seconds=service.settings.flash_max_seconds,
+        tenant=principal.tenant_id,
     )
+    held.callback(recording.close)
+    return recording
 
 
 async def _streamed(
     request: Request,
-    samples: Samples,
-    options: RecognitionOptions,
+    sentences: AsyncIterator[Sentence],
+    recording: Recording,
     *,
-    account: Account,
     exchange: Exchange,
     limit: TimeLimit,
 ) -> TextEvents:
     """Events from the first sentence on, so that what fails before it still gets a status of its own."""
-    sentences = service_of(request).recognizer.sentences(samples, options, account)
     first = await while_connected(request, _next(sentences), limit)
 
     async def rest() -> AsyncIterator[Sentence]:
@@ -140,7 +154,7 @@ async def _streamed(
         exchange.code = 500
         return content_of(error)
 
-    return TextEvents(rest(), samples.size / SAMPLE_RATE, exchange, failed)
+    return TextEvents(rest(), recording, exchange, failed)
 
 
 async def _next(sentences: AsyncIterator[Sentence]) -> Sentence | None:
