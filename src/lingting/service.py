@@ -141,8 +141,9 @@ class Service:
 
     @property
     def predicted_wait(self) -> Seconds:
-        """Seconds until a file that came now would start."""
-        return 0.0 if self._recognition is None else self._recognition.scheduler.predicted_wait()
+        """Seconds until the recognition of a file that came now would start: its decoding, and the engine."""
+        engine = 0.0 if self._recognition is None else self._recognition.scheduler.predicted_wait()
+        return self.decoder.predicted_wait() + engine
 
     async def start(self) -> None:
         """Load the model, open the database, and recognise a moment of silence to be warm.

@@ -145,6 +145,9 @@ class Live:
 class Decoder:
     """Takes `RIFF` and raw samples behind it for audio, and raw samples when told so."""
 
+    def admit(self, tenant: str) -> None:
+        """There is always room."""
+
     def pcm16(self, data: bytes) -> Recording:
         return Recording.of_pcm16(data)
 

@@ -65,6 +65,14 @@ class Decoder:
         """How long a file that came now would wait until its decoding begins."""
         return self._places.predicted_wait()
 
+    def admit(self, tenant: str) -> None:
+        """Pass while a file of this tenant would be decoded in time; to be asked before it is received.
+
+        Raises:
+            Overloaded: too many files wait.
+        """
+        self._places.admit(tenant)
+
     def pcm16(self, data: bytes) -> Recording:
         """A recording of 16-bit little-endian mono samples at 16 kHz that are there already; its caller closes it.
 

@@ -36,11 +36,23 @@ class Places:
         self._turns = count()
         self._cost = _FIRST_COST
 
-    def predicted_wait(self) -> Seconds:
-        """How long somebody who came now would wait for a place, from those who wait and what a place has taken."""
+    def predicted_wait(self, tenant: str = "") -> Seconds:
+        """How long this tenant would wait if it came now, from those who go first and what a place has taken so far."""
         if sum(self._taken.values()) < self._number:
             return 0.0
-        return (1 + sum(map(len, self._waiting.values()))) * self._cost / self._number
+        own = len(self._waiting.get(tenant, ()))
+        others = sum(min(len(queue), own + 1) for name, queue in self._waiting.items() if name != tenant)
+        return (1 + own + others) * self._cost / self._number
+
+    def admit(self, tenant: str) -> None:
+        """Pass while this tenant would get a place in time.
+
+        Raises:
+            Overloaded: it would not.
+        """
+        wait = self.predicted_wait(tenant)
+        if wait > self._max_wait:
+            raise Overloaded(f"the predicted wait is {wait:.0f} s; try again later", wait - self._max_wait)
 
     @contextlib.asynccontextmanager
     async def place(self, tenant: str) -> AsyncIterator[None]:
@@ -61,9 +73,7 @@ class Places:
         if sum(self._taken.values()) < self._number:
             self._give(tenant)
             return
-        wait = self.predicted_wait()
-        if wait > self._max_wait:
-            raise Overloaded(f"the predicted wait is {wait:.0f} s; try again later", wait - self._max_wait)
+        self.admit(tenant)
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(tenant, deque()).append(mine)
         try:
@@ -86,16 +96,20 @@ class Places:
         self._taken[tenant] -= 1
         if not self._taken[tenant]:
             del self._taken[tenant]
-        if self._waiting:
+        while self._waiting:
             first = min(self._waiting, key=lambda name: (self._taken.get(name, 0), self._served.get(name, -1)))
             mine = self._waiting[first][0]
             self._forget(first, mine)
-            self._give(first)
-            mine.set_result(None)
+            if not mine.done():  # else its owner was cancelled and has not noticed yet
+                self._give(first)
+                mine.set_result(None)
+                break
         if not self._waiting:
             self._served = {name: turn for name, turn in self._served.items() if name in self._taken}
 
     def _forget(self, tenant: str, mine: asyncio.Future[None]) -> None:
-        self._waiting[tenant].remove(mine)
-        if not self._waiting[tenant]:
-            del self._waiting[tenant]
+        queue = self._waiting.get(tenant, deque())
+        if mine in queue:
+            queue.remove(mine)
+            if not queue:
+                del self._waiting[tenant]

@@ -51,6 +51,7 @@ async def _recognized(request: Request, principal: Principal, exchange: Exchange
     exchange.model = model
     principal.may_use(model)
     admission.require_room(service)
+    service.decoder.admit(principal.tenant_id)
     limits = BodyLimits(settings.flash_max_bytes, settings.request_timeout_seconds)
     async with context_of(request).spool.file(body.chunks(request, limits)) as (path, size):
         if size == 0:

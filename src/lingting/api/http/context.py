@@ -42,6 +42,9 @@ class Recognizer(Protocol):
 class Decoder(Protocol):
     """Makes recordings of audio files; whoever asks for one closes it."""
 
+    def admit(self, tenant: str) -> None:
+        """Pass while a file of this tenant would be decoded in time; raises Overloaded."""
+
     async def decode(self, path: Path, *, format: str, sample_rate: int, max_seconds: float, tenant: str) -> Recording:
         """The recording in a file; raises EmptyAudio, UndecodableAudio, AudioTooLong or Overloaded."""
 

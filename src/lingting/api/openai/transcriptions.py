@@ -91,6 +91,7 @@ async def _answered(
     service = service_of(request)
     settings = service.settings
     admission.require_room(service)
+    service.decoder.admit(principal.tenant_id)
     limits = BodyLimits(settings.flash_max_bytes, settings.request_timeout_seconds)
     async with openai_form.received(request, limits, context_of(request).spool) as form:
         parameters = parse(form.fields, form.filename)
