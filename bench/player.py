@@ -22,6 +22,8 @@ PACKET_SECONDS = 0.2
 PACKET_BYTES = 6_400
 STREAM_PATH = "/open-apis/speech_to_text/v1/speech/stream_recognize"
 FLASH_PATH = "/v1/audio/asr/flash"
+SLOW_DOWN = 429
+BUSY = 503
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class Plan:
         starts: when each speaker begins, in seconds.
         pause: seconds between two streams of a speaker.
         seconds: from then on no stream is begun; those that play are played to their end.
-        flash: a WAV file that is sent to flash again and again meanwhile, or an empty string.
+        flash: audio files that are sent to flash meanwhile, each again and again over a connection of its own.
+        bursts: files of PCM that are sent meanwhile, each as one stream as fast as the server takes it.
     """
 
     port: int
@@ -46,7 +49,8 @@ class Plan:
     starts: list[float]
     pause: float
     seconds: float
-    flash: str = ""
+    flash: list[str] = field(default_factory=list)
+    bursts: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -67,6 +71,21 @@ class Played:
     replied: list[float] = field(default_factory=list)
     texts: list[tuple[int, str]] = field(default_factory=list)
     final: str = ""
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """A stream that was sent as fast as it was taken.
+
+    Attributes:
+        characters: length of its final text.
+        slowed: how often the server said that it was too fast.
+        failure: what went wrong, or an empty string.
+    """
+
+    characters: int
+    slowed: int = 0
     failure: str = ""
 
 
@@ -157,8 +176,30 @@ async def play(connection: Connection, item: int, pcm: bytes, now: Callable[[], 
     return played
 
 
-async def run(plan: Plan, pcm: list[bytes], flash: bytes) -> dict[str, Any]:
-    """Play the whole plan, whose files hold `pcm` and `flash`; the result is the content of the RESULT file."""
+async def burst(port: int, key: str, pcm: bytes) -> Burst:
+    """Send one stream as fast as the server takes it; a packet that it is too early for is sent again when it says."""
+    connection = Connection(port, key)
+    slowed = 0
+    try:
+        for packet in bodies(pcm, f"{random.getrandbits(64):016x}"):
+            while True:
+                status, content = await connection.post(STREAM_PATH, packet, "Content-Type: application/json\r\n")
+                if status != SLOW_DOWN:
+                    break
+                slowed += 1
+                await asyncio.sleep(1.0)
+            answer = json.loads(content)
+            if status != 200 or answer["code"] != 0:
+                return Burst(0, slowed, f"HTTP {status}, code {answer.get('code')}: {answer.get('msg')}")
+        return Burst(len(answer["data"]["recognition_text"]), slowed)
+    except OSError as error:
+        return Burst(0, slowed, str(error))
+    finally:
+        connection.close()
+
+
+async def run(plan: Plan, pcm: list[bytes], flash: list[bytes], bursts: list[bytes]) -> dict[str, Any]:
+    """Play the whole plan, whose files hold `pcm`, `flash` and `bursts`; the result is the RESULT file's content."""
     loop = asyncio.get_running_loop()
     started = loop.time()
     result: list[Played] = []
@@ -174,17 +215,24 @@ async def run(plan: Plan, pcm: list[bytes], flash: bytes) -> dict[str, Any]:
             await asyncio.sleep(plan.pause)
         connection.close()
 
-    sending = asyncio.create_task(_flash_forever(plan, flash)) if flash else None
+    sending = [asyncio.create_task(_flash_forever(plan, content)) for content in flash]
+    bursting = [asyncio.create_task(burst(plan.port, plan.key, content)) for content in bursts]
     cpu = time.process_time()
     began = time.monotonic()
     await asyncio.gather(*(speak(order, start) for order, start in zip(plan.speakers, plan.starts, strict=True)))
     ended = time.monotonic()
     used = time.process_time() - cpu
-    if sending is not None:
-        sending.cancel()
+    for task in sending:
+        task.cancel()
         with suppress(asyncio.CancelledError):
-            await sending
-    return {"began": began, "ended": ended, "client_cpu": used, "streams": [asdict(each) for each in result]}
+            await task
+    return {
+        "began": began,
+        "ended": ended,
+        "client_cpu": used,
+        "streams": [asdict(each) for each in result],
+        "bursts": [asdict(await task) for task in bursting],
+    }
 
 
 async def _flash_forever(plan: Plan, content: bytes) -> None:
@@ -192,7 +240,9 @@ async def _flash_forever(plan: Plan, content: bytes) -> None:
     try:
         while True:
             status, answer = await connection.post(FLASH_PATH, content, "format: wav\r\n")
-            if status != 200:
+            if status == BUSY:
+                await asyncio.sleep(1.0)
+            elif status != 200:
                 raise RuntimeError(f"flash answered HTTP {status}: {answer[:200]!r}")
     finally:
         connection.close()
@@ -201,8 +251,9 @@ async def _flash_forever(plan: Plan, content: bytes) -> None:
 def main() -> None:
     plan = Plan(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
     pcm = [Path(item).read_bytes() for item in plan.items]
-    flash = Path(plan.flash).read_bytes() if plan.flash else b""
-    result = asyncio.run(run(plan, pcm, flash))
+    flash = [Path(file).read_bytes() for file in plan.flash]
+    bursts = [Path(file).read_bytes() for file in plan.bursts]
+    result = asyncio.run(run(plan, pcm, flash, bursts))
     Path(sys.argv[2]).write_text(json.dumps(result, ensure_ascii=False), encoding="utf-8")
 
 

@@ -227,7 +227,7 @@ def _live(options: Options, chosen: Sequence[Clip], place: Place, bars: _Bars) -
                 report["streams"].append({"streams": number, **figures})
                 step()
     if "beside" in options.sections:
-        with bars.part("a long file beside a stream", 2) as step:
+        with bars.part("others beside a stream", 4) as step:
             report["beside"] = _beside(options, chosen, place, items, step)
     if options.soak_minutes:
         with bars.part(f"20 streams for {options.soak_minutes:g} minutes", 1):
@@ -236,34 +236,70 @@ def _live(options: Options, chosen: Sequence[Clip], place: Place, bars: _Bars) -
 
 
 def _one_run(
-    place: Place, items: Sequence[live.Item], speakers: int, seconds: float, flash: Path | None = None
+    place: Place,
+    items: Sequence[live.Item],
+    speakers: int,
+    seconds: float,
+    beside: live.Neighbours = live.NOBODY,
 ) -> tuple[Report, list[Use]]:
     with (
         tempfile.TemporaryDirectory(prefix="lingting-bench-") as folder,
         Server(place, streams_per_tenant=str(max(40, speakers))) as server,
     ):
-        played, report, uses = live.play(server, items, speakers, seconds, folder=Path(folder), flash=flash)
-    return live.judge(items, played, report, uses), uses
+        played, report, uses = live.play(server, items, speakers, seconds, folder=Path(folder), beside=beside)
+    return live.judge(items, played, report, uses) | _of_bursts(report), uses
+
+
+def _of_bursts(report: Report) -> Report:
+    bursts = report["bursts"]
+    if not bursts:
+        return {}
+    return {
+        "bursts": len(bursts),
+        "bursts_slowed": sum(one["slowed"] for one in bursts),
+        "bursts_failed": [one["failure"] or "no text" for one in bursts if not one["characters"]],
+    }
+
+
+_FILES = 4
+_FILE_SECONDS = 7200.0
+_BURSTS = 10
+_BURST_SECONDS = 240.0
 
 
 def _beside(
     options: Options, chosen: Sequence[Clip], place: Place, items: Sequence[live.Item], step: Callable[[], None]
 ) -> Report:
-    file = live.long_wave(chosen, 300, place.data_dir / "long.wav")
-    alone, _ = _one_run(place, items, 1, options.seconds)
-    step()
-    beside, _ = _one_run(place, items, 1, options.seconds, file)
-    step()
-    return {
-        "alone": alone,
-        "with_flash": beside,
-        "ratio": {
-            f"{what}_{rank}": beside[what][rank] / alone[what][rank]
+    """One speaker alone, and with others beside: a file that goes on and on, silent files of two hours, and streams
+    that are sent as fast as they are taken."""
+    folder = place.data_dir
+    long = live.wave_file(live.joined(chosen, 300), folder / "long.wav")
+    silent = live.silent_flac(_FILE_SECONDS, folder / "silent.flac")
+    bursts = []
+    for number in range(_BURSTS):
+        bursts.append(folder / f"burst{number}.pcm")
+        bursts[-1].write_bytes(live.joined(chosen, _BURST_SECONDS, 7 * number))
+    neighbours = {
+        "alone": live.NOBODY,
+        "speech": live.Neighbours(flash=(long,)),
+        "silence": live.Neighbours(flash=(silent,) * _FILES),
+        "bursts": live.Neighbours(bursts=tuple(bursts)),
+    }
+    figures: Report = {}
+    for name, others in neighbours.items():
+        figures[name], _ = _one_run(place, items, 1, options.seconds, others)
+        step()
+    alone = figures["alone"]
+    figures["ratio"] = {
+        name: {
+            f"{what}_{rank}": figures[name][what][rank] / alone[what][rank]
             for what in ("reply_s", "first_text_s", "final_s")
             for rank in ("p50", "p95")
-            if beside[what][rank] is not None and alone[what][rank]
-        },
+            if figures[name][what][rank] is not None and alone[what][rank]
+        }
+        for name in list(neighbours)[1:]
     }
+    return figures
 
 
 def _soak(options: Options, place: Place, items: Sequence[live.Item]) -> Report:

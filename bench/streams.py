@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 
 from bench.clips import Clip, pcm
@@ -53,6 +54,23 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Who else uses the server while streams are played; see `Plan`."""
+
+    flash: tuple[Path, ...] = ()
+    bursts: tuple[Path, ...] = ()
+
+
+NOBODY = Neighbours()
+NEIGHBOURS = {
+    "speech": "a long file, again and again",
+    "silence": "4 silent files of 2 hours",
+    "bursts": "10 streams of 4 minutes at line speed",
+}
+"""What the runs beside which a speaker speaks are called."""
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
     """What the one-shot recognition of a clip gave."""
 
@@ -86,10 +104,16 @@ def items(clips: Sequence[Clip], ours: Worker, step: Callable[[], None]) -> list
 
 
 def play(
-    server: Server, chosen: Sequence[Item], speakers: int, seconds: float, *, folder: Path, flash: Path | None = None
+    server: Server,
+    chosen: Sequence[Item],
+    speakers: int,
+    seconds: float,
+    *,
+    folder: Path,
+    beside: Neighbours = NOBODY,
 ) -> tuple[list[Played], dict[str, Any], list[Use]]:
-    """Play streams by `speakers` speakers at once for about `seconds`: the streams, the player's own report, and
-    what the server used meanwhile.
+    """Play streams by `speakers` speakers at once for about `seconds`, with others `beside` them: the streams, the
+    player's own report, and what the server used meanwhile.
 
     Raises:
         RuntimeError: the player failed.
@@ -101,7 +125,8 @@ def play(
         files.append(str(file))
     orders = [np.roll(np.arange(len(chosen)), -(speaker * 7 % len(chosen))).tolist() for speaker in range(speakers)]
     starts = [SPREAD * speaker / speakers for speaker in range(speakers)]
-    plan = Plan(server.port, server.key, files, orders, starts, PAUSE, seconds, str(flash) if flash else "")
+    others = [str(file) for file in beside.flash], [str(file) for file in beside.bursts]
+    plan = Plan(server.port, server.key, files, orders, starts, PAUSE, seconds, *others)
     (folder / "plan.json").write_text(json.dumps(asdict(plan)), encoding="utf-8")
     began = time.monotonic()
     command = [sys.executable, "-m", "bench.player", str(folder / "plan.json"), str(folder / "result.json")]
@@ -164,21 +189,39 @@ def judge(
     }
 
 
-def long_wave(clips: Sequence[Clip], seconds: float, file: Path) -> Path:
-    """A WAV file of clips joined with pauses, at least `seconds` long."""
+def joined(clips: Sequence[Clip], seconds: float, first: int = 0) -> bytes:
+    """PCM of clips joined with pauses, from the clip of number `first` on, at least `seconds` long."""
     pieces: list[Samples] = []
     length = 0.0
-    for number in count():
+    for number in count(first):
         if length >= seconds:
             break
         clip = clips[number % len(clips)]
         pieces += [clip.samples, _silence(GAP)]
         length += clip.seconds + GAP
+    return pcm(np.concatenate(pieces))
+
+
+def wave_file(content: bytes, file: Path) -> Path:
+    """A WAV file of PCM."""
     with wave.open(str(file), "wb") as output:
         output.setnchannels(1)
         output.setsampwidth(2)
         output.setframerate(SAMPLE_RATE)
-        output.writeframes(pcm(np.concatenate(pieces)))
+        output.writeframes(content)
+    return file
+
+
+def silent_flac(seconds: float, file: Path) -> Path:
+    """A FLAC file of silence, which is small however long it is."""
+    with av.open(str(file), "w", format="flac") as output:
+        stream = output.add_stream("flac", rate=SAMPLE_RATE, layout="mono")
+        piece = np.zeros((1, 60 * SAMPLE_RATE), np.int16)
+        for start in range(0, round(seconds * SAMPLE_RATE), piece.shape[1]):
+            frame = av.AudioFrame.from_ndarray(piece, format="s16", layout="mono")
+            frame.sample_rate, frame.pts = SAMPLE_RATE, start
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
     return file
 
 

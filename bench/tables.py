@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.oneshot import OURS
+from bench.streams import NEIGHBOURS
 
 _WORDS = {"system", "texts", "reach"}
 _CALLED = {
@@ -95,17 +96,26 @@ def _rows() -> Iterator[tuple[str, Callable[[dict[str, Any]], str]]]:
 
 
 def _beside(beside: dict[str, Any]) -> Table:
-    table = _table("One stream, with a long file beside it", "", "alone", "beside flash", "ratio p95")
+    others = list(beside["ratio"])
+    table = _table("One speaker, with others beside", "", "alone", *(NEIGHBOURS[other] for other in others))
     rows = {"reply_s": ("reply, ms", 1000), "first_text_s": ("first text, s", 1), "final_s": ("final after stop, s", 1)}
     for what, (name, scale) in rows.items():
-        ratio = beside["ratio"].get(f"{what}_p95")
         table.add_row(
             f"{name} (p50 / p95)",
-            _ranks(beside["alone"][what], "p50", "p95", scale=scale),
-            _ranks(beside["with_flash"][what], "p50", "p95", scale=scale),
-            f"{ratio:.2f}" if ratio is not None else "",
+            *(_ranks(beside[run][what], "p50", "p95", scale=scale) for run in ("alone", *others)),
         )
+        ratios = ([beside["ratio"][other].get(f"{what}_{rank}") for rank in ("p50", "p95")] for other in others)
+        table.add_row("  times alone", "", *(" / ".join(_times(each) for each in pair) for pair in ratios))
+    runs = ("alone", *others)
+    table.add_row("streams played / failed", *(f"{beside[r]['played']} / {len(beside[r]['failures'])}" for r in runs))
+    bursts = beside["bursts"]
+    done = bursts["bursts"] - len(bursts["bursts_failed"])
+    table.caption = f"bursts complete: {done} of {bursts['bursts']}, told to slow down {bursts['bursts_slowed']} times"
     return table
+
+
+def _times(ratio: float | None) -> str:
+    return "–" if ratio is None else f"{ratio:.2f}"
 
 
 def _silence(silence: dict[str, Any]) -> Table:

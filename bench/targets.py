@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.oneshot import OURS
+from bench.streams import NEIGHBOURS
 
 AT_MOST: Callable[[float, float], bool] = float.__le__
 AT_LEAST: Callable[[float, float], bool] = float.__ge__
@@ -78,6 +79,16 @@ def _rest(report: dict[str, Any]) -> Iterator[Target]:
     if soak := report.get("soak"):
         yield _at_most("memory growth while 20 streams go on", 100 * soak["growth"], 5, "%")
         yield _at_most("peak memory of the soak", soak["peak_memory_mb"], 900, "MB")
+    for name, limit in (("silence", 1.5), ("bursts", 2.0)):
+        if beside := report.get("beside", {}).get(name):
+            of = f"one speaker beside {NEIGHBOURS[name]}:"
+            for figure, ratio in report["beside"]["ratio"][name].items():
+                if figure in ("first_text_s_p50", "final_s_p50"):
+                    what = "first text" if figure.startswith("first") else "final after stop"
+                    yield _at_most(f"{of} {what} p50, of alone", ratio, limit, "times")
+            yield _at_most(f"{of} failed", len(beside["failures"]), 0, "")
+            if "bursts_failed" in beside:
+                yield _at_most("streams at line speed that failed", len(beside["bursts_failed"]), 0, "")
     if silence := report.get("silence"):
         minutes = silence["seconds"] / 60
         yield _at_most(f"characters in {minutes:.3g} minutes of silence and noise", silence["characters"], 0, "")
