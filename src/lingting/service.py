@@ -13,10 +13,12 @@ from lingting.audio.voice import VoiceDetector
 from lingting.domain import RecognitionOptions, Seconds
 from lingting.engines.whisper import WhisperEngine
 from lingting.models.store import Store
+from lingting.operations.metrics import Metrics
 from lingting.phonetics import Corrector
 from lingting.processors import physical_cores
 from lingting.recognition.endpoint import EndpointConfig
 from lingting.recognition.live import LiveConfig, LiveSession
+from lingting.recognition.observer import NOBODY, Observer
 from lingting.recognition.oneshot import Recognizer
 from lingting.recognition.reading import step_back
 from lingting.recognition.rescoring import SecondPass
@@ -54,7 +56,7 @@ class Recognition:
         ModelError: the model is not installed or cannot be loaded.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, observer: Observer = NOBODY) -> None:
         folder = Store.at(settings.models_dir).path(settings.model)
         workers = settings.compute_threads or physical_cores()
         corrector = second_pass(settings)
@@ -69,7 +71,7 @@ class Recognition:
         self._listeners = ThreadPoolExecutor(_LISTENERS, thread_name_prefix="listen")
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read", initializer=step_back)
         self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="write")
-        self.scheduler = Scheduler(workers)
+        self.scheduler = Scheduler(workers, observer)
         writing = Writing(
             script=settings.script,
             convert_numbers=settings.convert_numbers,
@@ -90,6 +92,7 @@ class Recognition:
             writers=self._writers,
             max_wait=settings.max_wait_seconds,
             max_lag=settings.max_lag_seconds,
+            observer=observer,
         )
 
     def close(self) -> None:
@@ -107,11 +110,13 @@ class Service:
         access: tenants, credentials, limits and usage.
         decoder: audio files to samples.
         streams: live streams of packets.
+        metrics: counts and durations of everything it does.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.access = Access(settings)
+        self.metrics = Metrics()
         self.decoder = Decoder(budget=AudioBudget(settings.audio_memory_bytes), max_wait=settings.max_wait_seconds)
         self.streams: Streams[Principal] = Streams(
             self.open_live,
@@ -153,7 +158,7 @@ class Service:
         """
         await self.access.start()
         try:
-            self._recognition = await asyncio.to_thread(Recognition, self.settings)
+            self._recognition = await asyncio.to_thread(Recognition, self.settings, self.metrics)
             await self._recognition.recognizer.warm_up()
             await self.streams.start()
         except BaseException:

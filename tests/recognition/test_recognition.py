@@ -101,7 +101,7 @@ def test_a_long_silence_ends_a_sentence_only_past_the_limit(use: Use[tuple[Trans
 
 
 def test_new_work_is_refused_when_the_wait_would_be_too_long(recognition, use: Use[None], monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(recognition.scheduler, "predicted_wait", lambda: 60.0)
+    monkeypatch.setattr(recognition.scheduler, "predicted_wait", lambda *_, **__: 60.0)
 
     async def work(recognizer: Recognizer) -> None:
         with pytest.raises(Overloaded) as refused:

@@ -286,8 +286,23 @@ def test_the_predicted_wait_counts_everything_that_waits_guesses_too(engine: Fak
     one = scheduler.predicted_wait()
     assert one > 0
     for level in range(5):
-        scheduler.submit(task(engine, level))
+        scheduler.submit(task(engine, level, account=Account("", str(level))))
     assert scheduler.predicted_wait() > one
+    assert scheduler.predicted_wait(live=True) == one
+
+
+def test_the_backlog_of_one_flow_counts_as_one_task_and_other_tenants_as_much_as_the_own(
+    engine: FakeEngine, scheduler: Scheduler
+) -> None:
+    hold(engine, scheduler)
+    loud = [task(engine, 1, account=Account("loud", "one")) for _ in range(50)]
+    for one in loud:
+        scheduler.submit(one)
+    backlog = scheduler.predicted_wait(Account("loud", "two"))
+    for flow in range(50):
+        scheduler.submit(task(engine, 1, account=Account("loud", f"many {flow}")))
+    assert scheduler.predicted_wait(Account("loud", "new")) == pytest.approx(51 * backlog)
+    assert scheduler.predicted_wait(Account("quiet", "new")) == pytest.approx(backlog)
 
 
 def test_live_lag_is_the_age_of_the_oldest_sound_that_waits(engine: FakeEngine, scheduler: Scheduler) -> None:

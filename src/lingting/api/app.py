@@ -33,7 +33,8 @@ def create_app(service: Backend) -> Starlette:
 
     Its routes: the speech interfaces, the token endpoints, `/openapi.json`, what watches the server, and the page.
     """
-    metrics = Metrics(live_streams=lambda: service.streams.live)
+    metrics = service.metrics
+    metrics.gauge("lingting_live_streams", "Live streams.", lambda: service.streams.live)
     metrics.gauge("lingting_queued_jobs", "Jobs that wait for the engine.", lambda: service.queued)
     metrics.gauge("lingting_predicted_wait_seconds", "Wait of a file that came now.", lambda: service.predicted_wait)
     context = Context(service, metrics, Recent(), Spool(service.settings.data_dir / "spool"))

@@ -15,19 +15,17 @@ from prometheus_client import (
 )
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+WORKS = (1, 2, 4, 8, 16, 32)
 
 
 class Metrics:
-    """The metrics of one server.
-
-    Args:
-        live_streams: how many streams are live now.
+    """The metrics of one server; it observes recognition too (`lingting.recognition.observer`).
 
     Attributes:
         registry: what `/metrics` shows; other parts may register their own metrics on it.
     """
 
-    def __init__(self, live_streams: Callable[[], int]) -> None:
+    def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
@@ -45,11 +43,59 @@ class Metrics:
         self._audio = Counter(
             "lingting_audio_seconds", "Seconds of audio recognised.", ["interface"], registry=self.registry
         )
-        Gauge("lingting_live_streams", "Live streams.", registry=self.registry).set_function(live_streams)
+        self._steps = Histogram(
+            "lingting_step_seconds",
+            "Seconds of one step of an engine, for all the works in it.",
+            ["engine"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self._works = Histogram(
+            "lingting_step_works", "Works stepped together.", ["engine"], buckets=WORKS, registry=self.registry
+        )
+        self._failed_steps = Counter(
+            "lingting_failed_steps", "Steps of an engine that failed.", ["engine"], registry=self.registry
+        )
+        self._waits = Histogram(
+            "lingting_task_wait_seconds",
+            "Seconds from the arrival of a task's oldest sound to its begin, by kind.",
+            ["kind"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self._text = Histogram(
+            "lingting_live_text_seconds",
+            "Seconds from the arrival of the newest sound that live text is about to its being shown.",
+            ["what"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self._lost = Counter(
+            "lingting_failed_utterances", "Live utterances without text: the engine failed.", registry=self.registry
+        )
 
     def gauge(self, name: str, documentation: str, value: Callable[[], float]) -> None:
         """Show a number that is read when it is asked for."""
         Gauge(name, documentation, registry=self.registry).set_function(value)
+
+    def stepped(self, engine: str, works: int, seconds: float, *, failed: bool) -> None:
+        """See `Observer`."""
+        self._steps.labels(engine).observe(seconds)
+        self._works.labels(engine).observe(works)
+        if failed:
+            self._failed_steps.labels(engine).inc()
+
+    def waited(self, kind: str, seconds: float) -> None:
+        """See `Observer`."""
+        self._waits.labels(kind).observe(seconds)
+
+    def shown(self, what: str, seconds: float) -> None:
+        """See `Observer`."""
+        self._text.labels(what).observe(seconds)
+
+    def lost(self) -> None:
+        """See `Observer`."""
+        self._lost.inc()
 
     def observe(self, interface: str, code: int, seconds: float, audio_seconds: float) -> None:
         """Count one answered request; `code` is the protocol's own, 0 for success."""

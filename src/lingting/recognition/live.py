@@ -26,6 +26,7 @@ from lingting.recognition.arrivals import Arrivals
 from lingting.recognition.endpoint import Ended, EndpointConfig, Endpointer, Event, Paused, Started
 from lingting.recognition.engine import Before, Heard, Need, OfflineEngine, Request, Work
 from lingting.recognition.events import Final, Guess, LiveEvent, SpeechStarted, SpeechStopped
+from lingting.recognition.observer import NOBODY, Observer
 from lingting.recognition.partials import PartialsConfig, Redecoding, Stream
 from lingting.recognition.scheduler import Scheduler
 from lingting.recognition.utterance import Writing, join_texts, transcript
@@ -99,6 +100,7 @@ class LiveSession:
         writers: threads for text rules.
         options: what the caller asked for.
         account: who it is for.
+        observer: is told how late text comes.
     """
 
     def __init__(
@@ -113,7 +115,9 @@ class LiveSession:
         writers: Executor,
         options: RecognitionOptions,
         account: Account | None = None,
+        observer: Observer = NOBODY,
     ) -> None:
+        self._observer = observer
         self._scheduler = scheduler
         self._engine = engine
         self._writing = writing
@@ -422,9 +426,13 @@ class LiveSession:
         try:
             heard = await utterance.final
         except RecognitionFailed as error:
-            log.warning("an utterance of a stream could not be recognised; the stream goes on")
+            log.warning(
+                "an utterance of a stream could not be recognised, the stream goes on: %s to %s s of flow %s",
+                *(f"{final.start:.1f}", f"{final.end:.1f}", self._stream.account.flow),
+            )
             self._failure = error
             self.failures += 1
+            self._observer.lost()
             return replace(final, failed=True)
         if self._closed or heard is None or not heard.text:
             return final
@@ -449,6 +457,7 @@ class LiveSession:
             sentences = [replace(sentence, words=()) for sentence in sentences]
         self._sentences += sentences
         self._languages = (*self._languages, heard.language)[-_LANGUAGES:]
+        self._observer.shown("final", time.monotonic() - self._stream.arrivals.of(ended.end - 1))
         self._stream.arrivals.forget(utterance.start)
         return replace(final, text=text, sentences=tuple(sentences), language=heard.language)
 
@@ -469,6 +478,9 @@ class LiveSession:
             return
         guess = self.guess
         if guess != self._shown:
+            if self._current is not None and self._current.partials is not None and guess:
+                since = time.monotonic() - self._stream.arrivals.of(self._current.partials.heard - 1)
+                self._observer.shown("partial" if self._shown else "first", since)
             self._shown = guess
             self._tell(Guess(guess))
         self._guess()

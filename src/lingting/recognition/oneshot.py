@@ -32,6 +32,7 @@ from lingting.errors import Overloaded
 from lingting.recognition.engine import Heard, OfflineEngine, Request
 from lingting.recognition.live import LiveConfig, LiveSession
 from lingting.recognition.reading import in_order, segments
+from lingting.recognition.observer import NOBODY, Observer
 from lingting.recognition.scheduler import Scheduler, Task
 from lingting.recognition.utterance import Writing, transcript
 
@@ -56,6 +57,7 @@ class Recognizer:
         readers: threads for voice activity of recordings.
         writers: threads for text rules.
         max_wait: new recordings are refused when the predicted wait is longer than this.
+        observer: is told what recognition does.
         max_lag: new live sessions are refused while live text comes later than this.
     """
 
@@ -73,7 +75,9 @@ class Recognizer:
         gate: GateConfig | None = None,
         max_wait: Seconds = 30.0,
         max_lag: Seconds = 5.0,
+        observer: Observer = NOBODY,
     ) -> None:
+        self._observer = observer
         self._scheduler = scheduler
         self._engine = engine
         self._detector = detector
@@ -88,23 +92,23 @@ class Recognizer:
         self._opened: deque[float] = deque()
         self._flows = count()
 
-    def admit(self) -> None:
-        """Pass while there is room for another recording.
+    def admit(self, account: Account | None = None, *, live: bool = False) -> None:
+        """Pass while there is room for another recording of this account, or for another live task.
 
         Raises:
             Overloaded: the predicted wait is over the limit.
         """
-        wait = self._scheduler.predicted_wait()
+        wait = self._scheduler.predicted_wait(account, live=live)
         if wait > self._max_wait:
             raise Overloaded(f"the predicted wait is {wait:.0f} s; try again later", retry_after=wait - self._max_wait)
 
-    def admit_live(self) -> None:
+    def admit_live(self, account: Account | None = None) -> None:
         """Pass while there is room for another live session.
 
         Raises:
             Overloaded: live text comes late already, or would with those that have just begun.
         """
-        self.admit()
+        self.admit(account, live=True)
         lag = self._scheduler.live_lag()
         if lag > self._max_lag:
             raise Overloaded(f"live text comes {lag:.0f} s late; try again later", retry_after=lag)
@@ -146,7 +150,7 @@ class Recognizer:
 
         Raises: as `recognize`.
         """
-        self.admit()
+        self.admit(account)
         recording = recording if isinstance(recording, Recording) else Recording.of_samples(recording)
         loop = asyncio.get_running_loop()
         patience = _SHORT_PATIENCE if recording.duration <= _SHORT else _LONG_PATIENCE
@@ -196,7 +200,7 @@ class Recognizer:
         Raises:
             Overloaded: the server is too busy for another stream.
         """
-        self.admit_live()
+        self.admit_live(account)
         self._opened.append(time.monotonic())
         return LiveSession(
             self._scheduler,
@@ -208,6 +212,7 @@ class Recognizer:
             writers=self._writers,
             options=options or RecognitionOptions(),
             account=self._flow(account),
+            observer=self._observer,
         )
 
     async def warm_up(self) -> None:

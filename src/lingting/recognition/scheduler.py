@@ -12,8 +12,8 @@ import logging
 import math
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -21,6 +21,7 @@ from lingting.domain import Account, Seconds
 from lingting.errors import EngineRestarted, RecognitionFailed
 from lingting.recognition.engine import Engine, Heard, Outcome, Work
 from lingting.recognition.fairness import Shares
+from lingting.recognition.observer import NOBODY, Observer
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class Task:
     account: Account = field(default_factory=Account)
     since: float = field(default_factory=time.monotonic)
     patience: Seconds = 2.0
-    like: Hashable = None
+    like: str = ""
     live: bool = False
     waits: bool = False
     future: Future[Heard | None] = field(default_factory=Future)
@@ -115,21 +116,20 @@ class _Item:
 class Scheduler:
     """Runs tasks on `lanes` threads. All methods are thread-safe."""
 
-    def __init__(self, lanes: int) -> None:
+    def __init__(self, lanes: int, observer: Observer = NOBODY) -> None:
         self.lanes = lanes
         self._wake = threading.Condition()
         self._ready: list[_Item] = []
         self._running: list[_Item] = []
         self._shares = Shares(lanes)
-        self._costs: dict[Hashable, Seconds] = {}
+        self._costs: dict[str, Seconds] = {}
         self._live_until = 0.0
         self._lag: Seconds = 0.0
         self._lag_at = 0.0
         self._load = 0.0
         self._load_at = 0.0
         self._closed = False
-        self.failures: Counter[str] = Counter()
-        """Steps that failed, by name of the engine."""
+        self._observer = observer
         self._threads = [
             threading.Thread(target=self._lane, name=f"compute-{index}", daemon=True) for index in range(lanes)
         ]
@@ -168,13 +168,27 @@ class Scheduler:
         """Whether more waits than the lanes can begin at once, so that nothing should be computed on a chance."""
         return self.queued > self.lanes
 
-    def predicted_wait(self) -> Seconds:
-        """Seconds until a task submitted now would start, from what is queued and what such tasks cost lately."""
-        with self._wake:
-            left = sum(max(0.0, self._costs.get(item.task.like, _COST) - item.spent) for item in self._ready)
-        return left / self.lanes
+    def predicted_wait(self, account: Account | None = None, *, live: bool = False) -> Seconds:
+        """Seconds until a task of this account would start, from what is queued and what such tasks cost lately.
 
-    def cost(self, like: Hashable) -> Seconds:
+        Flows take turns, so a flow's backlog counts as one task; tenants take turns, so another tenant counts for as
+        much as the account's own, and one task more, at most. A `live` task waits for live ones only.
+        """
+        account = account or Account()
+        flows: dict[Account, Seconds] = {}
+        with self._wake:
+            for item in self._ready:
+                if item.task.live or not live:
+                    left = max(0.0, self._costs.get(item.task.like, _COST) - item.spent)
+                    flows[item.task.account] = max(flows.get(item.task.account, 0.0), left)
+        tenants: dict[str, Seconds] = defaultdict(float)
+        for flow, left in flows.items():
+            tenants[flow.tenant] += left
+        own = tenants.pop(account.tenant, 0.0)
+        turn = own + max(flows.values(), default=0.0)
+        return (own + sum(min(left, turn) for left in tenants.values())) / self.lanes
+
+    def cost(self, like: str) -> Seconds:
         """What a task of this kind costs one lane lately; 0 where none was done yet."""
         return self._costs.get(like, 0.0)
 
@@ -210,8 +224,12 @@ class Scheduler:
                     self._wake.wait(_LOOK_AGAIN if self._ready else None)
                 self._running += batch
             began = time.monotonic()
+            if batch[0].work is None:
+                self._observer.waited(batch[0].task.like, began - batch[0].task.since)
             outcomes = self._step(batch)
             now = time.monotonic()
+            failed = any(outcome is not None and outcome.error is not None for outcome in outcomes)
+            self._observer.stepped(batch[0].task.engine.name, len(batch), now - began, failed=failed)
             cost = (now - began) / len(batch)
             with self._wake:
                 done = [
@@ -312,8 +330,6 @@ class Scheduler:
             if task.live:
                 lag = self._lag_now(now)
                 self._lag, self._lag_at = lag + _SMOOTHING * (now - task.since - lag), now
-        if outcome.error is not None:
-            self.failures[task.engine.name] += 1
         return True
 
     def _load_now(self, now: float) -> float:
