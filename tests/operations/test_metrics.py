@@ -13,7 +13,7 @@ def shown(metrics: Metrics) -> list[str]:
 
 
 def test_requests_are_counted_by_interface_and_outcome() -> None:
-    metrics = Metrics(live_streams=lambda: 0)
+    metrics = Metrics()
     metrics.observe("flash", 0, 0.2, 3.5)
     metrics.observe("flash", 0, 0.02, 1.0)
     metrics.observe("flash", 415, 0.001, 0.0)
@@ -27,9 +27,23 @@ def test_requests_are_counted_by_interface_and_outcome() -> None:
 
 def test_numbers_of_now_are_read_when_they_are_asked_for() -> None:
     live = [0]
-    metrics = Metrics(live_streams=lambda: live[0])
-    metrics.gauge("lingting_queued", "Waiting work.", lambda: 7.0)
+    metrics = Metrics()
+    metrics.gauge("lingting_live_streams", "Live streams.", lambda: live[0])
     live[0] = 3
+    assert "lingting_live_streams 3.0" in shown(metrics)
+
+
+def test_steps_waits_and_live_text_are_timed_and_failures_counted() -> None:
+    metrics = Metrics()
+    metrics.stepped("whisper-base", 6, 0.2, failed=False)
+    metrics.stepped("whisper-base", 1, 0.1, failed=True)
+    metrics.waited("final", 0.3)
+    metrics.shown("first", 0.7)
+    metrics.lost()
     lines = shown(metrics)
-    assert "lingting_live_streams 3.0" in lines
-    assert "lingting_queued 7.0" in lines
+    assert 'lingting_step_seconds_count{engine="whisper-base"} 2.0' in lines
+    assert 'lingting_step_works_sum{engine="whisper-base"} 7.0' in lines
+    assert 'lingting_failed_steps_total{engine="whisper-base"} 1.0' in lines
+    assert 'lingting_task_wait_seconds_count{kind="final"} 1.0' in lines
+    assert 'lingting_live_text_seconds_count{what="first"} 1.0' in lines
+    assert "lingting_failed_utterances_total 1.0" in lines

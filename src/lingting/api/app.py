@@ -24,7 +24,6 @@ from lingting.api.http.proxies import Proxies
 from lingting.api.http.spool import Spool
 from lingting.api.openai import transcriptions as openai
 from lingting.api.openapi import document as openapi
-from lingting.operations.metrics import Metrics
 from lingting.operations.recent import Recent
 
 

@@ -31,8 +31,8 @@ from lingting.domain import (
 from lingting.errors import Overloaded
 from lingting.recognition.engine import Heard, OfflineEngine, Request
 from lingting.recognition.live import LiveConfig, LiveSession
-from lingting.recognition.reading import in_order, segments
 from lingting.recognition.observer import NOBODY, Observer
+from lingting.recognition.reading import in_order, segments
 from lingting.recognition.scheduler import Scheduler, Task
 from lingting.recognition.utterance import Writing, transcript
 

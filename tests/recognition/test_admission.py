@@ -1,0 +1,107 @@
+"""Who is refused: the sixtieth speaker of a machine that carries twenty, never one for the backlog of another."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from lingting.audio.voice import VoiceDetector
+from lingting.domain import SAMPLE_RATE, Account
+from lingting.errors import Overloaded
+from lingting.recognition.engine import Need, Outcome, Request, Work
+from lingting.recognition.live import LiveConfig
+from lingting.recognition.oneshot import Recognizer
+from lingting.recognition.scheduler import Scheduler, Task
+from lingting.recognition.utterance import Writing
+from tests.recognition.fakes import FakeEngine, tone
+
+
+class Slow(FakeEngine):
+    """An engine of known cost: 0.1 s of a lane for an utterance."""
+
+    def step(self, works: Sequence[Work]) -> Sequence[Outcome]:
+        time.sleep(0.05)
+        return super().step(works)
+
+
+def with_recognizer(work: Callable[[Recognizer, Scheduler], Awaitable[None]], engine: FakeEngine) -> None:
+    scheduler = Scheduler(1)
+
+    async def go() -> None:
+        with ThreadPoolExecutor(2) as pool:
+            recognizer = Recognizer(
+                scheduler,
+                engine,
+                detector=VoiceDetector(),
+                writing=Writing(),
+                live=LiveConfig(),
+                listeners=pool,
+                readers=pool,
+                writers=pool,
+                max_wait=5.0,
+                max_lag=4.0,
+            )
+            await work(recognizer, scheduler)
+
+    asyncio.run(go())
+    engine.gate.set()
+    scheduler.close()
+
+
+def live_task(engine: FakeEngine, need: Need, like: str, since: float) -> Task:
+    begin = lambda: engine.begin(Request(tone(1), need))  # noqa: E731
+    return Task(engine, begin, Account("other", like), since=since, like=like, live=True)
+
+
+def test_speakers_who_begin_at_once_are_taken_as_far_as_the_machine_can_carry_them() -> None:
+    engine = Slow()
+
+    async def work(recognizer: Recognizer, scheduler: Scheduler) -> None:
+        now = time.monotonic()
+        for need, like in ((Need.GUESS, "guess"), (Need.BEST, "final")):
+            await asyncio.wrap_future(scheduler.submit(live_task(engine, need, like, now)))
+        opened = []
+        with pytest.raises(Overloaded, match="at once") as refused:
+            for _ in range(60):
+                opened.append(recognizer.open_live())
+        assert 5 < len(opened) < 60
+        assert refused.value.retry_after > 0
+        for session in opened:
+            session.abort()
+
+    with_recognizer(work, engine)
+
+
+def test_no_speaker_is_taken_while_live_text_comes_late() -> None:
+    engine = FakeEngine()
+
+    async def work(recognizer: Recognizer, scheduler: Scheduler) -> None:
+        recognizer.open_live().abort()
+        engine.gate.clear()
+        for _ in range(2):
+            scheduler.submit(live_task(engine, Need.BEST, "final", time.monotonic() - 6.0))
+        with pytest.raises(Overloaded, match="late"):
+            recognizer.open_live()
+
+    with_recognizer(work, engine)
+
+
+def test_a_speaker_is_not_refused_for_the_backlog_of_files() -> None:
+    engine = FakeEngine()
+
+    async def work(recognizer: Recognizer, scheduler: Scheduler) -> None:
+        engine.gate.clear()
+        for number in range(300):
+            account = Account("files", str(number))
+            scheduler.submit(Task(engine, lambda: engine.begin(Request(tone(1))), account, like="file"))
+        with pytest.raises(Overloaded, match="predicted wait"):
+            await recognizer.recognize(np.zeros(SAMPLE_RATE, np.float32), None, Account("files"))
+        recognizer.admit(Account("another"))
+        recognizer.open_live(None, Account("files")).abort()
+
+    with_recognizer(work, engine)
