@@ -27,7 +27,7 @@ CHINESE = {
     "script": "文字的中文字形：简体、繁体或照原样。",
     "convert_numbers": "把说出的数字、日期和金额写成阿拉伯数字。",
     "phonetics": "按读音对中文再校一遍；off 则给出引擎自己写的字。",
-    "language_model": "校正所用的 KenLM 文件；不设则自动查找。",
+    "language_model": "校正所用的 KenLM 文件，不设则用自带的；compact 为小模型。",
     "endpoint_silence_ms": "静音多久后，流式的一句话即定稿（毫秒）；一句话超过 8 秒后取其 7/12。",
     "max_utterance_seconds": "流式一句话的最长时间；说个不停时在最安静处切开。",
     "download_url": "下载模型时最先尝试的自有网站目录：<url>/<模型>/<文件>；可以是 http。",

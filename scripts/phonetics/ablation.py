@@ -1,9 +1,9 @@
-"""Print what each part of the second pass brings, on recordings that were not used to choose it as well.
+"""Print what each part of the second pass brings, source by source.
 
     LINGTING_SPEECH_DIR=FOLDER python scripts/phonetics/ablation.py [--language-model FILE] [--model FOLDER]
 
-FOLDER holds manifest.tsv and the recordings. Speakers are split by a fixed rule, the parity of the SHA-256 of their
-name, into a choosing and a judging part. The engine's five best are kept in .cache/phonetics.json.
+FOLDER holds manifest.tsv and the recordings. Errors are counted by source, a speaker or a collection. The engine's five
+best are kept in .cache/phonetics.json.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import csv
-import hashlib
 import json
 import os
 import re
@@ -32,12 +31,17 @@ from lingting.phonetics import Corrector
 from lingting.phonetics.corrector import KENLM, Tuning
 from lingting.phonetics.lattice import Sounds
 from lingting.phonetics.lexicon import Lexicon
-from lingting.phonetics.models import CompactModel, KenlmModel, LanguageModel
+from lingting.phonetics.models import SHIPPED, CompactModel, KenlmModel, LanguageModel
 from lingting.text.scoring import ErrorCount, error_rate, tokens
 from lingting.text.script import convert
 
 CACHE = Path(__file__).parents[2] / ".cache" / "phonetics.json"
-SPEAKER = re.compile(r"BAC009(S\d+)W|(D\d+)_|(common_voice_zh-CN_\d+)")
+SOURCES = {
+    "AISHELL S0150": re.compile("BAC009S0150"),
+    "AISHELL S0764": re.compile("BAC009S0764"),
+    "THCHS-30": re.compile(r"D\d+_"),
+    "Common Voice": re.compile("common_voice"),
+}
 Choose = Callable[[Sequence[Hypothesis]], str]
 
 
@@ -50,22 +54,22 @@ class Clip:
     hypotheses: tuple[Hypothesis, ...]
 
     @property
-    def part(self) -> str:
-        found = SPEAKER.search(self.name)
-        speaker = next(group for group in found.groups() if group) if found else self.name
-        return "judge" if int(hashlib.sha256(speaker.encode()).hexdigest(), 16) % 2 else "choose"
+    def source(self) -> str:
+        return next((source for source, name in SOURCES.items() if name.search(self.name)), "other")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--language-model", type=Path, help="KenLM file to compare with")
+    parser.add_argument("--language-model", type=Path, default=SHIPPED, help="KenLM file; the one shipped by default")
     parser.add_argument("--model", type=Path, default=Path("data/models/whisper-base"), help="folder of Whisper")
     arguments = parser.parse_args()
     clips = [clip for clip in load(arguments.model) if clip.name.startswith(("zh/", "noisy/")) and is_chinese(clip)]
     sets = {
-        "choosing": [clip for clip in clips if clip.name.startswith("zh/") and clip.part == "choose"],
-        "judging": [clip for clip in clips if clip.name.startswith("zh/") and clip.part == "judge"],
-        "both": [clip for clip in clips if clip.name.startswith("zh/")],
+        **{
+            source: [clip for clip in clips if clip.name.startswith("zh/") and clip.source == source]
+            for source in SOURCES
+        },
+        "all": [clip for clip in clips if clip.name.startswith("zh/")],
         "with noise": [clip for clip in clips if clip.name.startswith("noisy/")],
     }
     print("| " + " | ".join(["second pass", *sets, "right made wrong", "ms a character, p95"]) + " |")
@@ -73,10 +77,10 @@ def main() -> None:
     for name, choose in ways(arguments.language_model):
         rates = [sum((errors(clip, choose) for clip in group), ErrorCount(0, 0)).rate for group in sets.values()]
         cells = [f"{100 * rate:.1f} %" for rate in rates]
-        print("| " + " | ".join([name, *cells, harm(sets["both"], choose), speed(sets["both"], choose)]) + " |")
+        print("| " + " | ".join([name, *cells, harm(sets["all"], choose), speed(sets["all"], choose)]) + " |")
 
 
-def ways(file: Path | None) -> list[tuple[str, Choose]]:
+def ways(file: Path) -> list[tuple[str, Choose]]:
     """What is compared, by name."""
     lexicon = Lexicon()
     whole = Tuning()
@@ -97,14 +101,13 @@ def ways(file: Path | None) -> list[tuple[str, Choose]]:
         ("and doubt about words of one character", way(CompactModel(lexicon), whole)),
         ("and the engine's five best: **compact**", way(CompactModel(lexicon), whole, None)),
     ]
-    if file is not None:
-        found += [
-            ("KenLM alone, best hypothesis", way(KenlmModel(file, frequency=0.0, unknown=0.0), whole)),
-            ("and the lexicon's word frequencies", way(KenlmModel(file, unknown=0.0), whole)),
-            ("and 4 nats for words it does not know", way(KenlmModel(file), whole)),
-            ("and the engine's confidence", way(KenlmModel(file), KENLM)),
-            ("and the engine's five best: **kenlm**", way(KenlmModel(file), KENLM, None)),
-        ]
+    found += [
+        ("KenLM alone, best hypothesis", way(KenlmModel(file, frequency=0.0, unknown=0.0), whole)),
+        ("and the lexicon's word frequencies", way(KenlmModel(file, unknown=0.0), whole)),
+        ("and 4 nats for words it does not know", way(KenlmModel(file), whole)),
+        ("and the engine's confidence", way(KenlmModel(file), KENLM)),
+        ("and the engine's five best: **kenlm**", way(KenlmModel(file), KENLM, None)),
+    ]
     return found
 
 
@@ -133,7 +136,8 @@ async def decode(model: Path) -> list[tuple[str, str, list[tuple[str, float, lis
         if row["language"] != "zh" or seconds > WINDOWS[-1]:
             continue
         path = folder / row["path"]
-        samples = await decoder.decode(path, format=path.suffix[1:], sample_rate=16_000, max_seconds=60)
+        with await decoder.decode(path, format=path.suffix[1:], sample_rate=16_000, max_seconds=60) as recording:
+            samples = recording.window(0, recording.size)
         window = next((window for window in WINDOWS if window >= seconds + SPARE), WINDOWS[-1])
         encoded = engine.encode(samples, window)
         (answer,) = engine.decode([DecodeRequest(encoded, "zh")])

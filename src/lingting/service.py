@@ -24,6 +24,7 @@ from lingting.recognition.reading import step_back
 from lingting.recognition.rescoring import SecondPass
 from lingting.recognition.scheduler import Scheduler
 from lingting.recognition.utterance import Writing
+from lingting.remembered import last_language_model, remember_language_model
 from lingting.settings import Settings
 from lingting.streams import Streams
 from lingting.text import grammars
@@ -67,7 +68,7 @@ class Recognition:
         self.language_model = corrector.language_model_name if corrector else "off"
         log.info("model %s on %d workers, second pass over Chinese: %s", settings.model, workers, self.language_model)
         if corrector and corrector.unused_language_model:
-            log.warning("the language model that was found is not used: %s", corrector.unused_language_model)
+            log.warning("the language model that is shipped is not used: %s", corrector.unused_language_model)
         self._listeners = ThreadPoolExecutor(_LISTENERS, thread_name_prefix="listen")
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read", initializer=step_back)
         self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="write")
@@ -159,6 +160,7 @@ class Service:
         await self.access.start()
         try:
             self._recognition = await asyncio.to_thread(Recognition, self.settings, self.metrics)
+            await asyncio.to_thread(_tell_change, self.settings, self._recognition.language_model)
             await self._recognition.recognizer.warm_up()
             await self.streams.start()
         except BaseException:
@@ -182,6 +184,13 @@ class Service:
             Overloaded: the server is too busy for another stream.
         """
         return self.recognizer.open_live(options, principal.account)
+
+
+def _tell_change(settings: Settings, language_model: str) -> None:
+    before = last_language_model(settings.data_dir)
+    if before and before != language_model:
+        log.warning("Chinese may be written otherwise: %s at the last start, now %s", before, language_model)
+    remember_language_model(settings.data_dir, language_model)
 
 
 def build(settings: Settings) -> Service:

@@ -70,7 +70,9 @@ class Settings(BaseSettings):
     phonetics: Literal["on", "off"] = Field(
         "on", description="Second pass over Chinese text by sound; off gives the engine's own characters."
     )
-    language_model: Path | None = Field(None, description="KenLM file for the second pass; found by itself when unset.")
+    language_model: Path | Literal["compact"] | None = Field(
+        None, description="KenLM file for the second pass in place of the one shipped, or compact for the small model."
+    )
     endpoint_silence_ms: int = Field(
         600,
         ge=200,

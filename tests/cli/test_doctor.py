@@ -6,12 +6,14 @@ import json
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lingting.cli import checks
+from lingting.remembered import remember_language_model
 from lingting.settings import Settings
 from tests.conftest import LINGTING, LiveServer, free_port
 
@@ -147,17 +149,27 @@ def test_it_names_the_language_model_of_the_second_pass(tmp_path: Path, monkeypa
     def found(**settings: Any) -> checks.Finding:
         return checks.second_pass(Settings(data_dir=tmp_path, **settings))
 
-    monkeypatch.setattr("lingting.phonetics.corrector.DEBIAN_FOLDER", tmp_path)
-    assert (found().status, found().found) == ("ok", "language model compact")
+    assert (found().status, found().found) == ("ok", "language model kenlm:zh_CN.lm")
+    assert (found(language_model="compact").status, found(language_model="compact").found) == (
+        "ok",
+        "language model compact",
+    )
     assert found(phonetics="off").status == "ok"
     assert found(phonetics="off").found.startswith("off")
     missing = found(language_model=tmp_path / "none.lm")
     assert missing.status == "wrong"
     assert "none.lm" in missing.found and "LINGTING_LANGUAGE_MODEL" in missing.advice
-    (tmp_path / "any" / "libime").mkdir(parents=True)
-    (tmp_path / "any" / "libime" / "zh_CN.lm").write_bytes(b"")
-    assert "zh_CN.lm" in found().found
-    assert found().found.startswith("language model compact; another is there and not used")
+    monkeypatch.setitem(sys.modules, "kenlm", None)
+    assert found().status == "warning"
+    assert found().found.startswith("language model compact: ")
+    assert "ufal-kenlm" in found().advice
+
+
+def test_it_says_when_the_last_start_had_another_language_model(tmp_path: Path) -> None:
+    remember_language_model(tmp_path, "compact")
+    assert checks.second_pass(Settings(data_dir=tmp_path)).found.endswith("(the last start of the server used compact)")
+    remember_language_model(tmp_path, "kenlm:zh_CN.lm")
+    assert checks.second_pass(Settings(data_dir=tmp_path)).found == "language model kenlm:zh_CN.lm"
 
 
 def test_a_check_that_breaks_is_a_finding_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from lingting.phonetics import Corrector
 from lingting.phonetics.corrector import Tuning
 from lingting.phonetics.lattice import Sounds
 from lingting.phonetics.lexicon import Lexicon
-from lingting.phonetics.models import CompactModel, KenlmModel
+from lingting.phonetics.models import SHIPPED, CompactModel, KenlmModel
 
 RIGHT = """今天天气很好
 我们明天开会讨论这个项目
@@ -201,7 +202,6 @@ ngram 2=2
 
 
 def test_a_kenlm_file_is_used_when_named(tmp_path: Path, lexicon: Lexicon) -> None:
-    pytest.importorskip("kenlm")
     file = tmp_path / "small.arpa"
     file.write_text(ARPA, encoding="utf-8")
     corrector = Corrector.load(file)
@@ -210,23 +210,50 @@ def test_a_kenlm_file_is_used_when_named(tmp_path: Path, lexicon: Lexicon) -> No
 
 
 def test_a_file_that_is_no_language_model_is_named_in_the_error(tmp_path: Path) -> None:
-    pytest.importorskip("kenlm")
     file = tmp_path / "poem.lm"
     file.write_text("床前明月光", encoding="utf-8")
     with pytest.raises(ModelError, match=r"poem\.lm is not a KenLM file"):
         KenlmModel(file)
 
 
-def test_the_compact_model_serves_when_debians_file_cannot_be_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "any-linux" / "libime"
-    folder.mkdir(parents=True)
-    (folder / "zh_CN.lm").write_bytes(b"")
-    monkeypatch.setattr("lingting.phonetics.corrector.DEBIAN_FOLDER", tmp_path)
+def test_the_language_model_that_is_shipped_is_the_one_that_its_notice_names() -> None:
+    digest = hashlib.sha256(SHIPPED.read_bytes()).hexdigest()
+    assert digest in SHIPPED.with_name("NOTICES").read_text(encoding="utf-8")
+    assert "LESSER GENERAL PUBLIC LICENSE" in SHIPPED.with_name("LGPL-2.1.txt").read_text(encoding="utf-8")
+
+
+def test_the_language_model_that_is_shipped_runs_unless_another_is_chosen() -> None:
+    assert Corrector.load().language_model_name == "kenlm:zh_CN.lm"
+    assert Corrector.load("compact").language_model_name == CompactModel.name
+    assert not Corrector.load("compact").unused_language_model
+
+
+def test_the_compact_model_serves_where_there_is_no_kenlm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kenlm", None)
     corrector = Corrector.load()
     assert corrector.language_model_name == CompactModel.name
-    assert "zh_CN.lm" in corrector.unused_language_model
+    assert "ufal-kenlm" in corrector.unused_language_model
+    with pytest.raises(ModelError, match="ufal-kenlm"):
+        Corrector.load(SHIPPED)
+
+
+@pytest.mark.parametrize("between", ["，", " ", "、", " iPhone ", " GPT-4.5 "])
+def test_a_sentence_goes_on_over_a_comma_and_over_a_latin_word(between: str) -> None:
+    corrector = Corrector.load()
+    behind = corrector.correct(guesses("显示")).score
+    said = corrector.correct(guesses("国家统计局的数据" + between + "显示")).score
+    ended = corrector.correct(guesses("国家统计局的数据。显示")).score
+    assert said < ended
+    assert ended == pytest.approx(corrector.correct(guesses("国家统计局的数据")).score + behind - 16.0)
+
+
+@pytest.mark.parametrize(
+    ("context", "goes_on"), [("国家统计局的数据", True), ("国家统计局的数据，", True), ("数据。", False)]
+)
+def test_what_was_said_before_counts_unless_a_sentence_ended(context: str, goes_on: bool) -> None:
+    corrector = Corrector.load()
+    alone = corrector.correct(guesses("显示")).score
+    assert (corrector.correct(guesses("显示"), context=context).score != alone) is goes_on
 
 
 def test_the_weight_of_the_engine_decides_between_hypotheses(lexicon: Lexicon) -> None:

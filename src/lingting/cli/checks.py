@@ -267,6 +267,7 @@ def second_pass(settings: Settings) -> Finding:
     """Which language model chooses among Chinese words that sound alike."""
     from lingting import service
     from lingting.errors import ModelError
+    from lingting.remembered import last_language_model
 
     try:
         corrector = service.second_pass(settings)
@@ -276,7 +277,11 @@ def second_pass(settings: Settings) -> Finding:
         return Finding("second pass", "ok", "off: Chinese is written as the engine wrote it")
     found = f"language model {corrector.language_model_name}"
     if corrector.unused_language_model:
-        found += f"; another is there and not used: {corrector.unused_language_model}"
+        advice = "pip install ufal-kenlm, or set LINGTING_LANGUAGE_MODEL=compact to choose the small model"
+        return Finding("second pass", "warning", f"{found}: {corrector.unused_language_model}", advice)
+    before = last_language_model(settings.data_dir)
+    if before and before != corrector.language_model_name:
+        found += f" (the last start of the server used {before})"
     return Finding("second pass", "ok", found)
 
 

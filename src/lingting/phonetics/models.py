@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lingting.errors import ModelError
-from lingting.extras import install_command
 from lingting.phonetics.lattice import Arc
 from lingting.phonetics.lexicon import Lexicon
 
-DEBIAN_FOLDER = Path("/usr/lib")
-DEBIAN_MODELS = "*/libime/zh_CN.lm"
+SHIPPED = Path(__file__).with_name("zh_CN.lm")
+"""libime's language model of Chinese words; the folder's NOTICES says where it comes from."""
+
 _REMEMBERED = 1024
 
 
@@ -85,11 +85,11 @@ class CompactModel:
 
 
 class KenlmModel:
-    """Word n-grams of a KenLM file, read with the `kenlm` module (the extra `kenlm`)."""
+    """Word n-grams of a KenLM file, read with the `kenlm` module of ufal-kenlm; a binary one is mapped."""
 
     _NATS = 2.302585093
 
-    def __init__(self, path: Path, frequency: float = 0.3, unknown: float = 4.0) -> None:
+    def __init__(self, path: Path, frequency: float = 0.6, unknown: float = 4.0) -> None:
         """Map a binary or load an ARPA file.
 
         Args:
@@ -103,7 +103,7 @@ class KenlmModel:
         try:
             import kenlm
         except ImportError as error:
-            raise ModelError(f"{path} needs the kenlm module: {install_command('kenlm')}") from error
+            raise ModelError(f"{path} needs the kenlm module: pip install ufal-kenlm") from error
         if not path.is_file():
             raise ModelError(f"the language model {path} does not exist")
         try:
