@@ -177,13 +177,18 @@ class Service:
         await self.decoder.close()
         await self.access.close()
 
-    def open_live(self, principal: Principal, options: RecognitionOptions) -> LiveSession:
+    def open_live(
+        self, principal: Principal, options: RecognitionOptions, endpoint: EndpointConfig | None = None
+    ) -> LiveSession:
         """Begin to recognise a stream of this caller.
+
+        Args:
+            endpoint: when an utterance ends, where the caller says so; the settings decide when None.
 
         Raises:
             Overloaded: the server is too busy for another stream.
         """
-        return self.recognizer.open_live(options, principal.account)
+        return self.recognizer.open_live(options, principal.account, endpoint)
 
 
 def _tell_change(settings: Settings, language_model: str) -> None:

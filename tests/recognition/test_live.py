@@ -318,6 +318,22 @@ def test_events_come_in_order_and_finals_are_the_text() -> None:
     in_session(work, FakeEngine(_characters))
 
 
+def test_a_cut_of_long_speech_is_a_final_and_no_end_of_speech() -> None:
+    async def work(session: LiveSession) -> None:
+        events: list[LiveEvent] = []
+        session.on_event = events.append
+        session.accept(np.concatenate([speech()[4000:-8000]] * 3))
+        await session.finish()
+        assert sum(isinstance(event, Final) and event.cut for event in events) >= 1
+        assert [type(e) for e in events if isinstance(e, SpeechStarted | SpeechStopped)] == [
+            SpeechStarted,
+            SpeechStopped,
+        ]
+
+    longest = EndpointConfig(silence=5.0, long_silence=5.0, pause=5.0, longest=6.0)
+    in_session(work, FakeEngine(_characters), LiveConfig(longest))
+
+
 def test_a_flush_ends_the_utterance_at_once_and_every_flush_gets_one_final() -> None:
     async def work(session: LiveSession) -> None:
         finals: list[Final] = []

@@ -17,7 +17,10 @@ class SpeechStarted:
 
 @dataclass(frozen=True, slots=True)
 class SpeechStopped:
-    """An utterance ended `at` seconds of the stream; its text follows as a `Final`."""
+    """Speech ended `at` seconds of the stream; the text of the utterance follows as a `Final`.
+
+    A cut of a long utterance is none: speech goes on.
+    """
 
     at: Seconds
 

@@ -134,6 +134,7 @@ class LiveSession:
         self._incoming_samples = 0
         self._listening: asyncio.Task[None] | None = None
         self._current: _Utterance | None = None
+        self._speaking = False
         self._ending: deque[_Utterance] = deque()
         self._settling: asyncio.Task[None] | None = None
         self._progress = asyncio.Event()
@@ -323,7 +324,9 @@ class LiveSession:
             self._scheduler.expect_live()
         partials = Redecoding(self._stream, self._config.partials, start, self._before(), self._changed)
         self._current = _Utterance(start, partials)
-        self._tell(SpeechStarted(start / SAMPLE_RATE))
+        if not self._speaking:
+            self._speaking = True
+            self._tell(SpeechStarted(start / SAMPLE_RATE))
 
     def _end(self, event: Ended) -> None:
         utterance = self._current
@@ -335,7 +338,9 @@ class LiveSession:
             self._finalise(utterance, event.end, event.samples)
         if utterance.partials is not None:
             utterance.partials.close()
-        self._tell(SpeechStopped(event.end / SAMPLE_RATE))
+        if not event.cut:
+            self._speaking = False
+            self._tell(SpeechStopped(event.end / SAMPLE_RATE))
         self._settle_later(utterance)
 
     def _flushed(self, ended: bool) -> None:

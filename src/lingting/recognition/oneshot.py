@@ -29,6 +29,7 @@ from lingting.domain import (
     Transcript,
 )
 from lingting.errors import Overloaded
+from lingting.recognition.endpoint import EndpointConfig
 from lingting.recognition.engine import Heard, OfflineEngine, Request
 from lingting.recognition.live import LiveConfig, LiveSession
 from lingting.recognition.observer import NOBODY, Observer
@@ -188,14 +189,14 @@ class Recognizer:
         self,
         options: RecognitionOptions | None = None,
         account: Account | None = None,
-        config: LiveConfig | None = None,
+        endpoint: EndpointConfig | None = None,
     ) -> LiveSession:
         """Begin to recognise a stream.
 
         Args:
             options: what is asked for.
             account: who it is for.
-            config: rules other than the server's own.
+            endpoint: when an utterance ends, if not by the server's own rules.
 
         Raises:
             Overloaded: the server is too busy for another stream.
@@ -207,7 +208,7 @@ class Recognizer:
             self._engine,
             detector=self._detector,
             writing=self._writing,
-            config=config or self._live,
+            config=replace(self._live, endpoint=endpoint) if endpoint else self._live,
             listeners=self._listeners,
             writers=self._writers,
             options=options or RecognitionOptions(),
