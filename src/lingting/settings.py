@@ -50,6 +50,26 @@ class Settings(BaseSettings):
         description="Reverse proxies whose X-Forwarded-For is believed: addresses and networks, separated by commas.",
     )
 
+    funasr_port: int = Field(
+        0, ge=0, le=65535, description="A second port, for FunASR clients, whose own is 10095; 0 opens none."
+    )
+    wyoming_port: int = Field(
+        0, ge=0, le=65535, description="Port of the Wyoming protocol, by custom 10300; 0 opens none."
+    )
+    wyoming_host: str = Field("127.0.0.1", description="Address on which Wyoming listens.")
+    wyoming_ends_turns: bool = Field(
+        False, description="Answer a Wyoming request when speech is over, without waiting for its end."
+    )
+    keyless_key: str = Field(
+        "",
+        repr=False,
+        description="API key under which FunASR and Wyoming clients are served that can send none; unset refuses them.",
+    )
+    keyless_networks: str = Field(
+        "127.0.0.0/8,::1/128",
+        description="Networks whose FunASR and Wyoming clients may use keyless_key, separated by commas.",
+    )
+
     # -- where it keeps things ----------------------------------------------------------------------------------------
     data_dir: Path = Field(
         default_factory=default_data_dir, description="Folder of the database, the models and the sample recording."
@@ -115,6 +135,9 @@ class Settings(BaseSettings):
     )
     stream_max_seconds: PositiveSeconds = Field(3600.0, description="Longest stream, in seconds of audio.")
     stream_idle_seconds: PositiveSeconds = Field(60.0, description="A stream without a packet for this long ends.")
+    realtime_max_seconds: PositiveSeconds = Field(
+        3600.0, description="Longest session of OpenAI's Realtime interface, in seconds."
+    )
     stream_window: Count = Field(32, description="How far ahead of the next expected packet a sequence_id may be.")
     streams_per_tenant: Count = Field(20, description="Live streams at once for a tenant.")
     file_requests_per_second: Count = Field(20, description="file_recognize requests per second for a tenant.")
@@ -185,7 +208,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return env_settings, init_settings
 
-    @field_validator("trusted_proxies", mode="before")
+    @field_validator("trusted_proxies", "keyless_networks", mode="before")
     @classmethod
     def _networks(cls, value: object) -> str:
         texts = value.split(",") if isinstance(value, str) else value

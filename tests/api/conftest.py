@@ -37,3 +37,7 @@ def well(request: pytest.FixtureRequest) -> Iterator[None]:
         service = request.getfixturevalue("server").service
         service.recognizer.error = service.recognizer.broken = service.open_error = None
         service.ready, service.recognizer.predicted_wait = True, 0.0
+        service.live_seconds = 1e9
+        server = request.getfixturevalue("server")
+        server.call(service.finals.set)
+        server.call(service.live.clear)

@@ -26,8 +26,10 @@ from lingting.api.server import Server
 from lingting.audio.recording import Recording
 from lingting.domain import Account, RecognitionOptions, Sentence, Transcript
 from lingting.errors import AudioTooLong, EmptyAudio, Overloaded, UndecodableAudio
+from lingting.recognition.endpoint import EndpointConfig
 from lingting.settings import Settings
 from lingting.streams import Streams
+from tests.api.live_fakes import FakeLive
 
 FILE = "/open-apis/speech_to_text/v1/speech/file_recognize"
 STREAM = "/open-apis/speech_to_text/v1/speech/stream_recognize"
@@ -175,6 +177,9 @@ class Service:
     decoder: Decoder = field(default_factory=Decoder)
     streams: Streams[Any] = field(init=False)
     sessions: list[Live] = field(default_factory=list)
+    live: list[FakeLive] = field(default_factory=list)
+    finals: asyncio.Event = field(default_factory=asyncio.Event)
+    live_seconds: float = 1e9
     open_error: Exception | None = None
     ready: bool = True
 
@@ -189,6 +194,7 @@ class Service:
         return self.recognizer.predicted_wait
 
     def __post_init__(self) -> None:
+        self.finals.set()
         self.access = Access(self.settings)
         self.streams = Streams(
             self._open,
@@ -205,6 +211,13 @@ class Service:
         session = Live(self.recognizer, options)
         self.sessions.append(session)
         return session
+
+    def open_live(self, _: Principal, options: RecognitionOptions, endpoint: EndpointConfig | None = None) -> FakeLive:
+        """A session that is in `live`; its finals wait while `finals` is not set."""
+        if self.open_error is not None:
+            raise self.open_error
+        self.live.append(FakeLive(options, endpoint, self.finals, most_seconds=self.live_seconds))
+        return self.live[-1]
 
     async def start(self) -> None:
         await self.access.start()

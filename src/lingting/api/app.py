@@ -8,13 +8,17 @@ from collections.abc import AsyncIterator
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Scope
+from starlette.websockets import WebSocket
 
 from lingting.api import console, envelopes, health
+from lingting.api.deepgram import routes as deepgram
 from lingting.api.feishu import auth as feishu_auth
 from lingting.api.feishu import speech as feishu_speech
 from lingting.api.flash import recognition as flash
+from lingting.api.flash.errors import flash_error
+from lingting.api.funasr import routes as funasr
 from lingting.api.http import admission
 from lingting.api.http.access_log import access_line
 from lingting.api.http.context import Backend, Context, attach
@@ -24,6 +28,9 @@ from lingting.api.http.proxies import Proxies
 from lingting.api.http.spool import Spool
 from lingting.api.openai import transcriptions as openai
 from lingting.api.openapi import document as openapi
+from lingting.api.realtime import routes as realtime
+from lingting.api.realtime.secrets import ClientSecrets
+from lingting.api.sockets.registry import Connections
 from lingting.operations.recent import Recent
 
 
@@ -32,15 +39,18 @@ def create_app(service: Backend) -> Starlette:
 
     Its routes: the speech interfaces, the token endpoints, `/openapi.json`, what watches the server, and the page.
     """
+    connections = Connections()
     metrics = service.metrics
-    metrics.gauge("lingting_live_streams", "Live streams.", lambda: service.streams.live)
+    metrics.gauge("lingting_live_streams", "Live streams.", lambda: service.streams.live + len(connections))
     metrics.gauge("lingting_queued_jobs", "Jobs that wait for the engine.", lambda: service.queued)
     metrics.gauge("lingting_predicted_wait_seconds", "Wait of a file that came now.", lambda: service.predicted_wait)
-    context = Context(service, metrics, Recent(), Spool(service.settings.data_dir / "spool"))
+    context = Context(service, metrics, Recent(), Spool(service.settings.data_dir / "spool"), connections)
 
     def observe(scope: Scope, exchange: Exchange, seconds: float) -> None:
-        metrics.observe(exchange.interface, exchange.code, seconds, exchange.audio_seconds)
-        context.recent.observe(exchange.interface, seconds, failed=exchange.code != 0 or exchange.status >= 400)
+        answered = seconds if exchange.opened_after is None else exchange.opened_after
+        failed = exchange.code != 0 or exchange.status >= 400
+        metrics.observe(exchange.interface, exchange.code, answered, exchange.audio_seconds)
+        context.recent.observe(exchange.interface, answered, failed=failed)
         access_line(scope, exchange, seconds)
         admission.record(service, exchange)
 
@@ -65,10 +75,11 @@ def create_app(service: Backend) -> Starlette:
     )
     app.router.redirect_slashes = False
     attach(app, context)
+    app.state.client_secrets = ClientSecrets()
     return app
 
 
-def _routes() -> list[Route]:
+def _routes() -> list[BaseRoute]:
     posts = {
         feishu_speech.FILE_PATH: feishu_speech.file_recognize,
         feishu_speech.STREAM_PATH: feishu_speech.stream_recognize,
@@ -78,6 +89,9 @@ def _routes() -> list[Route]:
         feishu_auth.APP_TOKEN_PATH + "/": feishu_auth.app_access_token,
         flash.FLASH_PATH: flash.flash,
         openai.TRANSCRIPTIONS_PATH: openai.transcriptions,
+        deepgram.LISTEN_PATH: deepgram.prerecorded,
+        realtime.CLIENT_SECRETS_PATH: realtime.client_secrets,
+        realtime.BETA_SESSIONS_PATH: realtime.transcription_sessions,
     }
     gets = {
         health.HEALTH_PATH: health.healthz,
@@ -91,6 +105,20 @@ def _routes() -> list[Route]:
         console.STATUS_PATH: console.status,
         console.FILE_PATH: console.file,
     }
-    return [Route(path, endpoint, methods=["POST"]) for path, endpoint in posts.items()] + [
-        Route(path, endpoint, methods=["GET"]) for path, endpoint in gets.items()
+    sockets = {
+        realtime.REALTIME_PATH: realtime.realtime,
+        deepgram.LISTEN_PATH: deepgram.live,
+        funasr.FUNASR_PATH: funasr.live,
+        "/{path:path}": _no_socket,
+    }
+    return [
+        *(Route(path, endpoint, methods=["POST"]) for path, endpoint in posts.items()),
+        *(Route(path, endpoint, methods=["GET"]) for path, endpoint in gets.items()),
+        *(WebSocketRoute(path, endpoint) for path, endpoint in sockets.items()),
     ]
+
+
+async def _no_socket(websocket: WebSocket) -> None:
+    """No WebSocket is at this path."""
+    path = websocket.url.path[:100]
+    await websocket.send_denial_response(flash_error(websocket.scope, 404, f"there is no WebSocket at {path}"))

@@ -23,6 +23,7 @@ _ROOTS: tuple[tuple[str, Protocol], ...] = (
     ("/open-apis", "feishu"),
     ("/v1/audio/transcriptions", "openai"),
     ("/v1/models", "openai"),
+    ("/v1/realtime", "openai"),
 )
 
 

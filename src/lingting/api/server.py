@@ -24,6 +24,7 @@ from lingting.api.listening.connection import MAX_HEADER_BYTES, Connection
 from lingting.api.listening.gate import Gate
 from lingting.api.listening.sockets import is_loopback, listen
 from lingting.api.listening.tls import reload_certificate, tls_context
+from lingting.api.sockets.protocol import MAX_MESSAGE_BYTES, PING_SECONDS, SocketProtocol
 from lingting.api.stopping import CLOSING_SECONDS, StopSignals, unless_asked
 from lingting.errors import LingtingError, SettingsError
 from lingting.operations.systemd import Notifier
@@ -148,6 +149,10 @@ class Server(uvicorn.Server):
             app,
             http="h11",
             ws="none",
+            ws_max_size=MAX_MESSAGE_BYTES,
+            ws_per_message_deflate=False,
+            ws_ping_interval=PING_SECONDS,
+            ws_ping_timeout=PING_SECONDS,
             lifespan="on",
             log_config=None,
             access_log=False,
@@ -160,10 +165,12 @@ class Server(uvicorn.Server):
             limit_concurrency=None,
         )
         config.load()
+        config.ws_protocol_class = SocketProtocol
         super().__init__(config)
         self._service = service
         self._tls = tls
         self._lifecycle = context_of(app).lifecycle
+        self._connections = context_of(app).connections
         self._on_ready = on_ready
         self._notifier = Notifier()
         self._watching: asyncio.Task[None] | None = None
@@ -211,6 +218,7 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         draining = asyncio.create_task(self._service.streams.drain(seconds))
+        self._connections.leave()
         in_flight: set[asyncio.Task[None]] = {draining}
         while in_flight and loop.time() < end:
             await asyncio.wait(in_flight, timeout=end - loop.time())

@@ -24,7 +24,7 @@ def settings(
         {
             "name": PREFIX + name.upper(),
             "toml": name,
-            "value": _plain(getattr(loaded, name)),
+            "value": _plain(getattr(loaded, name)) if field.repr else _hidden(getattr(loaded, name)),
             "default": _plain(field.get_default(call_default_factory=True, validated_data={})),
             "source": origin[name],
             "description": field.description or "",
@@ -45,6 +45,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     return re.sub(r"(://[^/@]*:)[^/@]*@", r"\1***@", value) if isinstance(value, str) else value  # no passwords of URLs
+
+
+def _hidden(secret: str) -> str:
+    return "***" if secret else ""
 
 
 def _shown(value: Any) -> str:

@@ -13,10 +13,13 @@ from starlette.requests import HTTPConnection
 from lingting.access.access import Access
 from lingting.access.principal import Principal
 from lingting.api.http.spool import Spool
+from lingting.api.sockets.live import LiveSession
+from lingting.api.sockets.registry import Connections
 from lingting.audio.recording import Recording
 from lingting.domain import Account, RecognitionOptions, Sentence, Transcript
 from lingting.operations.metrics import Metrics
 from lingting.operations.recent import Recent
+from lingting.recognition.endpoint import EndpointConfig
 from lingting.settings import Settings
 from lingting.streams import Streams
 
@@ -67,6 +70,11 @@ class Backend(Protocol):
     def metrics(self) -> Metrics: ...
     @property
     def streams(self) -> Streams[Principal]: ...
+    def open_live(
+        self, principal: Principal, options: RecognitionOptions, endpoint: EndpointConfig | None = None
+    ) -> LiveSession:
+        """A live session of a caller; raises Overloaded."""
+
     @property
     def ready(self) -> bool:
         """Whether the model is loaded and new work is taken."""
@@ -100,6 +108,7 @@ class Context:
         metrics: counts for Prometheus.
         recent: the latest answers, for those who look at the server now.
         spool: where bodies lie that are too large for memory.
+        connections: the live connections that are open.
         lifecycle: whether the server stops.
     """
 
@@ -107,6 +116,7 @@ class Context:
     metrics: Metrics
     recent: Recent
     spool: Spool
+    connections: Connections
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
 
 

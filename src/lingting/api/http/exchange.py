@@ -27,13 +27,14 @@ class Exchange:
 
     Attributes:
         log_id: the id that every answer carries.
-        interface: "file_recognize", "stream_recognize", "flash", "token", or "other".
+        interface: "file_recognize", "stream_recognize", "flash", "realtime" and so on, or "other".
         principal: who asked, once that is known.
         model: name of the model that answered.
         audio_seconds: audio that was recognised, for the log line and the metrics.
-        status: HTTP status of the answer; 499 when the client left before it.
+        status: HTTP status of the answer; 499 when the client left before it, 101 for a WebSocket that was accepted.
         code: the protocol's own code of the answer.
-        body_read: whether the body of the request was read to its end.
+        body_read: whether nothing of the request's body is left to be read.
+        opened_after: seconds until a WebSocket was accepted; None for anything else.
     """
 
     log_id: str
@@ -44,6 +45,7 @@ class Exchange:
     status: int = 0
     code: int = 0
     body_read: bool = False
+    opened_after: float | None = None
 
 
 def begin(scope: Scope) -> Exchange:

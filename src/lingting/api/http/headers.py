@@ -28,6 +28,7 @@ SECURITY_HEADERS = (
     (b"Content-Security-Policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"Cache-Control", b"no-store"),
 )
+UPGRADED = 101
 
 _STOPPED = Overloaded("the server is stopping and this request was not finished; try again shortly", 5.0)
 
@@ -63,20 +64,30 @@ class Gateway:
         self._observe = observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; anything but HTTP goes through untouched."""
-        if scope["type"] != "http":
+        """Answer one request, or hold one WebSocket; anything else goes through untouched.
+
+        What is observed of a WebSocket that was accepted are the seconds until then, at its end.
+        """
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
         exchange = exchanges.begin(scope)
+        exchange.body_read = scope["type"] == "websocket"
         self._proxies.reveal(scope)
 
         async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                exchange.status = message["status"]
-                message["headers"] = _complete(message["headers"], exchange.log_id.encode())
-                if self._stopping() and not any(name == b"Connection" for name, _ in message["headers"]):
-                    message["headers"].append((b"Connection", b"close"))
+            match message["type"]:
+                case "http.response.start" | "websocket.http.response.start" as kind:
+                    exchange.status = message["status"]
+                    message["headers"] = _complete(message["headers"], exchange.log_id.encode())
+                    named = any(name == b"Connection" for name, _ in message["headers"])
+                    if kind == "http.response.start" and self._stopping() and not named:
+                        message["headers"].append((b"Connection", b"close"))
+                case "websocket.accept":
+                    exchange.status = UPGRADED
+                    exchange.opened_after = time.perf_counter() - started
+                    message["headers"] = [*message.get("headers", ()), (b"X-Tt-Logid", exchange.log_id.encode())]
             await send(message)
 
         try:

@@ -83,6 +83,14 @@ class Connection(H11Protocol):
             self._unread = None
         super().resume_writing()
 
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """The connection is a WebSocket from now on, and no more of this class."""
+        self._refused = True
+        self._unwatch()
+        self.resume_writing()
+        self._arrived()
+        super().handle_websocket_upgrade(event)
+
     def on_response_complete(self) -> None:
         """An answer is out; another request may follow."""
         self._line = b""

@@ -1,0 +1,73 @@
+"""The errors of Deepgram's interface as its clients read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.responses import Response
+from starlette.types import Scope
+
+from lingting.access.errors import (
+    InvalidCredential,
+    LimitExceeded,
+    MissingScope,
+    ModelForbidden,
+    TooManyFailures,
+    UserToken,
+)
+from lingting.api.http import exchange as exchanges
+from lingting.api.http.admission import MissingBearer
+from lingting.api.http.body import BodyEncoded, BodyError, BodyTooLarge
+from lingting.api.http.errors import ErrorTable, always, retry_header
+from lingting.api.http.render import error_answer
+from lingting.errors import AudioError, AudioTooLong, LingtingError, Overloaded
+
+
+class QueryError(LingtingError):
+    """A parameter of the query is refused; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One kind of refusal: HTTP status and Deepgram's code; words, those of the error when empty."""
+
+    status: int
+    code: str
+    message: str = ""
+
+
+_DEAD_KEY = Row(401, "INVALID_AUTH", "Invalid credentials.")
+
+TABLE: ErrorTable[Row] = ErrorTable(
+    {
+        QueryError: always(Row(400, "INVALID_QUERY_PARAMETER")),
+        MissingBearer: always(Row(401, "INVALID_AUTH")),
+        InvalidCredential: always(_DEAD_KEY),
+        UserToken: always(_DEAD_KEY),
+        MissingScope: always(Row(403, "INSUFFICIENT_PERMISSIONS")),
+        ModelForbidden: always(Row(403, "INSUFFICIENT_PERMISSIONS")),
+        LimitExceeded: always(Row(429, "TOO_MANY_REQUESTS")),
+        TooManyFailures: always(Row(429, "TOO_MANY_REQUESTS")),
+        BodyTooLarge: always(Row(413, "PAYLOAD_TOO_LARGE")),
+        AudioTooLong: always(Row(413, "PAYLOAD_TOO_LARGE")),
+        BodyEncoded: always(Row(415, "UNSUPPORTED_MEDIA_TYPE")),
+        BodyError: always(Row(400, "Bad Request")),
+        AudioError: always(Row(400, "Bad Request")),
+        Overloaded: always(Row(503, "SERVICE_UNAVAILABLE")),
+    },
+    other=Row(500, "INTERNAL_SERVER_ERROR", "the recognition failed; try again"),
+)
+
+
+def answer(scope: Scope, error: LingtingError, request_id: str) -> Response:
+    """The answer to a request that ended in a known error; clients look for its two headers in a failed handshake."""
+    row = TABLE.row(error)
+    exchanges.of(scope).code = row.status
+    message = row.message or str(error)
+    headers = retry_header(error) | {
+        "dg-error": message.encode("ascii", "replace").decode("ascii"),
+        "dg-request-id": request_id,
+    }
+    return error_answer(
+        scope, {"err_code": row.code, "err_msg": message, "request_id": request_id}, row.status, headers
+    )

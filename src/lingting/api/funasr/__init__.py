@@ -1,0 +1,1 @@
+"""FunASR's runtime WebSocket: `/`, as its clients in seven languages speak it."""
