@@ -26,6 +26,7 @@ from lingting.api.server import Server
 from lingting.audio.recording import Recording
 from lingting.domain import Account, RecognitionOptions, Sentence, Transcript
 from lingting.errors import AudioTooLong, EmptyAudio, Overloaded, UndecodableAudio
+from lingting.operations.metrics import Metrics
 from lingting.recognition.endpoint import EndpointConfig
 from lingting.settings import Settings
 from lingting.streams import Streams
@@ -176,6 +177,7 @@ class Service:
     recognizer: Recognizer = field(default_factory=Recognizer)
     decoder: Decoder = field(default_factory=Decoder)
     streams: Streams[Any] = field(init=False)
+    metrics: Metrics = field(default_factory=Metrics)
     sessions: list[Live] = field(default_factory=list)
     live: list[FakeLive] = field(default_factory=list)
     finals: asyncio.Event = field(default_factory=asyncio.Event)
