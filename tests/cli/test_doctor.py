@@ -35,6 +35,7 @@ def test_on_a_well_machine_nothing_is_wrong(model_dir: Path) -> None:
     assert [finding for finding in report["findings"] if finding["status"] == "wrong"] == []
     assert (shown.returncode, report["ok"]) == (0, True)
     assert "购买" in found["recognition"]["found"]
+    assert "decoded in processes" in found["decoding"]["found"]
 
 
 def test_without_a_model_it_says_which_command_installs_it(tmp_path: Path) -> None:

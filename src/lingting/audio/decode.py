@@ -8,8 +8,10 @@ in this process. soxr resamples: it keeps the length to the sample and lets less
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,15 @@ class Decoder:
             Overloaded: there is no room for it.
         """
         return Recording.of_pcm16(data, self._budget.reserve(len(data)))
+
+    async def confined(self) -> tuple[str, ...]:
+        """By what the kernel confines the processes, of "landlock" and "seccomp".
+
+        Raises:
+            LingtingError: they do not start.
+        """
+        async with self._process() as process:
+            return process.confined
 
     async def decode(
         self, path: Path, *, format: str, sample_rate: int, max_seconds: Seconds, tenant: str = ""
@@ -162,34 +173,43 @@ class Decoder:
     async def _run(
         self, path: Path, output: int, room: Reservation, job: dict[str, Any], seconds: Seconds
     ) -> dict[str, Any]:
-        if self._closed:
-            raise LingtingError("the server is stopping")
-        worker = self._idle.pop() if self._idle else DecodingProcess()
-        self._busy.add(worker)
-        kept = False
-        try:
-            await worker.ready()
+        async with self._process() as process:
             try:
                 async with asyncio.timeout(seconds):
-                    reply = await worker.ask(path, output, job, room)
+                    reply = await process.ask(path, output, job, room)
             except TimeoutError:
+                process.end()
                 message = f"decoding it takes longer than {seconds:.0f} seconds"
                 return {"error": "undecodable", "message": message}
             if reply is None:
                 if self._closed:
                     raise LingtingError("the server is stopping")
-                return {"error": "undecodable", "message": await asyncio.to_thread(worker.cause_of_death)}
-            kept = True
+                message = await asyncio.to_thread(process.cause_of_death)
+                process.end()
+                return {"error": "undecodable", "message": message}
             return reply
+
+    @contextlib.asynccontextmanager
+    async def _process(self) -> AsyncIterator[DecodingProcess]:
+        """A process that takes jobs. It is kept unless it was ended, or failed those who used it."""
+        if self._closed:
+            raise LingtingError("the server is stopping")
+        process = self._idle.pop() if self._idle else DecodingProcess()
+        self._busy.add(process)
+        kept = False
+        try:
+            await process.ready()
+            yield process
+            kept = not process.ended
         except (Overloaded, AudioTooLong):
             kept = True
             raise
         finally:
-            self._busy.discard(worker)
-            if kept and worker.jobs < _JOBS_PER_WORKER and not self._closed:
-                self._idle.append(worker)
+            self._busy.discard(process)
+            if kept and process.jobs < _JOBS_PER_WORKER and not self._closed:
+                self._idle.append(process)
             else:
-                self._discard(worker)
+                self._discard(process)
 
     def _discard(self, worker: DecodingProcess) -> None:
         worker.kill()

@@ -28,15 +28,16 @@ class DecodingProcess:
 
     Attributes:
         jobs: files that it was given.
+        ended: whether it was told to end.
         confined: what the kernel keeps it from, by the name of the mechanism; known once it is ready.
     """
 
     def __init__(self) -> None:
         self.jobs = 0
+        self.ended = False
         self.confined: tuple[str, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
-        self._killed = False
 
     async def ready(self) -> None:
         """Start the process when it does not run yet, and wait until it takes jobs.
@@ -101,7 +102,7 @@ class DecodingProcess:
 
     def end(self) -> None:
         """End the process; whoever waits for its answer is told that it died."""
-        self._killed = True
+        self.ended = True
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
 
@@ -152,7 +153,7 @@ class DecodingProcess:
                 raise
         ours.setblocking(False)
         self._socket = ours
-        if self._killed:
+        if self.ended:
             self.kill()
             self.reap()
 

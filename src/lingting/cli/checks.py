@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import platform
@@ -317,6 +318,26 @@ def recognition(settings: Settings) -> Finding:
     return Finding("recognition", "ok", found)
 
 
+def decoding(settings: Settings) -> Finding:
+    """Whether files that strangers send are decoded where they can do no harm."""
+    from lingting.audio.decode import Decoder
+
+    async def ask() -> tuple[str, ...]:
+        decoder = Decoder(1)
+        try:
+            return await decoder.confined()
+        finally:
+            await decoder.close()
+
+    confined = asyncio.run(ask())
+    lacking = [name for name in ("landlock", "seccomp") if name not in confined]
+    if not lacking:
+        return Finding("decoding", "ok", "files are decoded in processes that reach nothing, by Landlock and seccomp")
+    found = f"files are decoded in processes that are not confined by {' nor by '.join(lacking)}"
+    advice = "run the server in a container or a virtual machine of its own, or on Linux 5.13 or later on x86-64 or ARM"
+    return Finding("decoding", "ok" if "seccomp" in confined else "warning", found, "" if confined else advice)
+
+
 CHECKS: dict[str, Check] = {
     "processor": processor,
     "memory": memory,
@@ -327,6 +348,7 @@ CHECKS: dict[str, Check] = {
     "TLS": tls,
     "port": port,
     "model": model,
+    "decoding": decoding,
     "second pass": second_pass,
     "recognition": recognition,
 }
