@@ -23,6 +23,7 @@ from lingting.access.records import NewCredential
 from lingting.api.app import create_app
 from lingting.api.listening.sockets import listen
 from lingting.api.server import Server
+from lingting.audio.budget import AudioBudget
 from lingting.audio.recording import Recording
 from lingting.domain import Account, RecognitionOptions, Sentence, Transcript
 from lingting.errors import AudioTooLong, EmptyAudio, Overloaded, UndecodableAudio
@@ -57,7 +58,7 @@ class Recognizer:
         self.cancelled = 0
         self.running = 0
 
-    def admit(self) -> None:
+    def admit(self, account: Account) -> None:
         """Whether another recording is taken."""
         if self.predicted_wait > self.max_wait:
             raise Overloaded(
@@ -65,9 +66,9 @@ class Recognizer:
                 self.predicted_wait - self.max_wait,
             )
 
-    def admit_live(self) -> None:
+    def admit_live(self, account: Account) -> None:
         """Whether another stream is taken."""
-        self.admit()
+        self.admit(account)
 
     async def recognize(
         self, recording: Recording, options: RecognitionOptions, account: Account | None = None
@@ -146,13 +147,21 @@ class Live:
 
 
 class Decoder:
-    """Takes `RIFF` and raw samples behind it for audio, and raw samples when told so."""
+    """Takes `RIFF` and raw samples behind it for audio, and raw samples when told so; `budget` is its memory."""
+
+    def __init__(self) -> None:
+        self.budget = AudioBudget()
 
     def admit(self, tenant: str) -> None:
-        """There is always room."""
+        """Whether there is memory for another file."""
+        self.budget.admit(1)
+
+    def admit_pcm16(self, size: int) -> None:
+        """Whether there is memory for so many bytes."""
+        self.budget.admit(size)
 
     def pcm16(self, data: bytes) -> Recording:
-        return Recording.of_pcm16(data)
+        return Recording.of_pcm16(data, self.budget.reserve(len(data)))
 
     async def decode(self, path: Path, *, format: str, sample_rate: int, max_seconds: float, tenant: str) -> Recording:
         data = await asyncio.to_thread(path.read_bytes)

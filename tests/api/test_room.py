@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.serving import FILE, FLASH, TRANSCRIPTIONS, Running, head_and_body, receive_all, serving
+from lingting.audio.budget import AudioBudget
+from tests.api.serving import FILE, FLASH, TRANSCRIPTIONS, Running, file_body, head_and_body, receive_all, serving
 from tests.requirements import missing
 
 HUNDRED_MB = 100_000_000
+FULL = "as much audio is being recognised as there is room for"
 BUSY = "the predicted wait is 40 s; try again later"
 
 
@@ -91,3 +93,26 @@ def test_a_first_packet_is_refused_and_a_stream_that_is_live_goes_on(tmp_path: P
         for number, action in ((1, 0), (2, 2)):
             answer = server.post(STREAM, key=server.key, json=packet_body("a" * 16, number, action, pcm(0.1)))
             assert answer.json()["code"] == 0
+
+
+def test_when_the_memory_for_audio_is_taken_no_upload_is_read(tmp_path: Path) -> None:
+    with serving(tmp_path, file_max_seconds=3600.0) as server:
+        budget = server.service.decoder.budget = AudioBudget(40_000_000)
+        held = budget.reserve(39_000_000)
+        head = f"HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.key}\r\nContent-Length: "
+        with socket.create_connection(server.address, timeout=10) as connection:
+            connection.sendall(f"POST {FILE} {head}20000000\r\n\r\n".encode())
+            lines, body = head_and_body(receive_all(connection))
+        assert lines[0].split()[1] == "500"
+        assert said(FILE, body) == (1040102, FULL)
+        assert "Retry-After: 5" in lines
+        small = server.post(FILE, key=server.key, json=file_body())
+        assert small.json()["code"] == 0, "there is room for a shorter one"
+        held.resize(40_000_000)
+        with socket.create_connection(server.address, timeout=10) as connection:
+            connection.sendall(f"POST {FLASH} {head}{HUNDRED_MB}\r\n\r\n".encode())
+            lines, body = head_and_body(receive_all(connection))
+        assert lines[0].split()[1] == "503"
+        assert said(FLASH, body) == ("503", FULL)
+        held.release()
+        assert server.post(FILE, key=server.key, json=file_body()).json()["code"] == 0

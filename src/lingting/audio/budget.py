@@ -30,6 +30,15 @@ class AudioBudget:
         """Bytes that are reserved now."""
         return self._spent
 
+    def admit(self, size: int) -> None:
+        """Pass while so many bytes are free, or never will be; nothing is set aside.
+
+        Raises:
+            Overloaded: so many are not free now.
+        """
+        if self.limit is not None and self._spent + min(size, self.limit) > self.limit:
+            raise full()
+
     def reserve(self, size: int) -> Reservation:
         """Set bytes aside until the reservation is released.
 
@@ -49,8 +58,13 @@ class AudioBudget:
                         f"the audio is longer than the {seconds} seconds that this server keeps room for", seconds
                     )
                 if self._spent - before + size > self.limit:
-                    raise Overloaded("as much audio is being recognised as there is room for", _RETRY_SECONDS)
+                    raise full()
             self._spent += size - before
+
+
+def full() -> Overloaded:
+    """What is said when the budget is spent."""
+    return Overloaded("as much audio is being recognised as there is room for", _RETRY_SECONDS)
 
 
 class Reservation:

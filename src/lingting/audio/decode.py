@@ -68,12 +68,21 @@ class Decoder:
         return self._places.predicted_wait()
 
     def admit(self, tenant: str) -> None:
-        """Pass while a file of this tenant would be decoded in time; to be asked before it is received.
+        """Pass while a file of this tenant would be decoded in time, and there is memory; ask before it is received.
 
         Raises:
-            Overloaded: too many files wait.
+            Overloaded: too many files wait, or all the memory for audio is taken.
         """
         self._places.admit(tenant)
+        self._budget.admit(1)
+
+    def admit_pcm16(self, size: int) -> None:
+        """Pass while there is memory for so many bytes of samples; to be asked before they are received.
+
+        Raises:
+            Overloaded: there is not.
+        """
+        self._budget.admit(size)
 
     def pcm16(self, data: bytes) -> Recording:
         """A recording of 16-bit little-endian mono samples at 16 kHz that are there already; its caller closes it.

@@ -73,7 +73,7 @@ async def _recognized(request: Request, principal: Principal, query: Query, name
     service = service_of(request)
     exchange = exchanges.of(request.scope)
     exchange.model = service.settings.model
-    admission.require_room(service)
+    admission.require_room(request, principal, decoded=False, most_bytes=service.settings.flash_max_bytes)
     if request.headers.get("content-type", "").partition(";")[0].strip() == "application/json":
         raise QueryError("this server fetches no URLs: send the sound itself as the body")
     limits = BodyLimits(service.settings.flash_max_bytes, service.settings.request_timeout_seconds)

@@ -71,10 +71,9 @@ async def _file(request: Request, principal: Principal, exchange: Exchange) -> R
     service = service_of(request)
     settings = service.settings
     async with admission.admitted(request, principal, "file"):
-        admission.require_room(service)
-        content = await body.read(
-            request, BodyLimits(file_max_bytes(settings.file_max_seconds), settings.request_timeout_seconds)
-        )
+        most_bytes = file_max_bytes(settings.file_max_seconds)
+        admission.require_room(request, principal, decoded=True, most_bytes=most_bytes)
+        content = await body.read(request, BodyLimits(most_bytes, settings.request_timeout_seconds))
         audio = await _off_loop(content, lambda: parse_file(content, settings.file_max_seconds))
         with service.decoder.pcm16(audio.pcm) as recording:
             async with admission.charged(request, principal, recording.duration):
@@ -100,7 +99,7 @@ async def _taken(request: Request, principal: Principal, exchange: Exchange) -> 
     options = _options(settings, principal)
     if packet.action is Action.START:
         if not service.streams.has(principal, packet.stream_id):
-            admission.require_room(service, live=True)
+            admission.require_room_live(service, principal)
         options = parse_options(request.headers, options)
     with await service.access.limits.reserve_audio(
         principal,

@@ -50,8 +50,7 @@ async def _recognized(request: Request, principal: Principal, exchange: Exchange
         raise FlashError(404, f"{await unserved(model, settings)}; leave model out for the default", "model")
     exchange.model = model
     principal.may_use(model)
-    admission.require_room(service)
-    service.decoder.admit(principal.tenant_id)
+    admission.require_room(request, principal, decoded=False, most_bytes=settings.flash_max_bytes)
     limits = BodyLimits(settings.flash_max_bytes, settings.request_timeout_seconds)
     async with context_of(request).spool.file(body.chunks(request, limits)) as (path, size):
         if size == 0:

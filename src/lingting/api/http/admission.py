@@ -83,20 +83,52 @@ async def charged(connection: HTTPConnection, principal: Principal, seconds: flo
             raise
 
 
-def require_room(service: Backend, *, live: bool = False) -> None:
-    """Pass while the service takes another recording, or another live stream; ask before the body is read.
+def require_ready(service: Backend) -> None:
+    """Pass while the service takes new work.
 
     Raises:
-        Overloaded: the model is loading, the server is stopping, or what came now would come too late.
+        Overloaded: the model is loading, or the server is stopping.
     """
     if service.streams.draining:
         raise Overloaded("the server is stopping; try again shortly", _LOADING_SECONDS)
     if not service.ready:
         raise Overloaded("the model is loading; try again shortly", _LOADING_SECONDS)
-    if live:
-        service.recognizer.admit_live()
+
+
+def require_room(connection: HTTPConnection, principal: Principal, *, decoded: bool, most_bytes: int) -> None:
+    """Pass while there is room for a recording of this tenant; to be asked before the body that holds it is read.
+
+    Args:
+        decoded: whether the body holds samples in base64, rather than a file that a process must decode.
+        most_bytes: the largest body.
+
+    Raises:
+        Overloaded: the model is loading, the server is stopping, the text would come too late, or the memory for
+            audio is spent.
+    """
+    service = service_of(connection)
+    require_ready(service)
+    service.recognizer.admit(principal.account)
+    if decoded:
+        service.decoder.admit_pcm16(min(_declared_bytes(connection), most_bytes) * 3 // 4)
     else:
-        service.recognizer.admit()
+        service.decoder.admit(principal.tenant_id)
+
+
+def require_room_live(service: Backend, principal: Principal) -> None:
+    """Pass while there is room for another live stream of this tenant.
+
+    Raises:
+        Overloaded: the model is loading, the server is stopping, or live text would come too late.
+    """
+    require_ready(service)
+    service.recognizer.admit_live(principal.account)
+
+
+def _declared_bytes(connection: HTTPConnection) -> int:
+    """The length of the body, where the request says it; else 0."""
+    declared = connection.headers.get("content-length", "")
+    return int(declared[:20]) if declared.isdigit() else 0
 
 
 def record(service: Backend, exchange: Exchange) -> None:

@@ -27,11 +27,11 @@ from lingting.streams import Streams
 class Recognizer(Protocol):
     """Recognises whole recordings."""
 
-    def admit(self) -> None:
-        """Pass while there is room for another recording; raises Overloaded."""
+    def admit(self, account: Account) -> None:
+        """Pass while there is room for another recording of this account; raises Overloaded."""
 
-    def admit_live(self) -> None:
-        """Pass while there is room for another live stream; raises Overloaded."""
+    def admit_live(self, account: Account) -> None:
+        """Pass while there is room for another live stream of this account; raises Overloaded."""
 
     def recognize(self, recording: Recording, options: RecognitionOptions, account: Account) -> Awaitable[Transcript]:
         """The transcript; raises Overloaded or RecognitionFailed."""
@@ -46,7 +46,10 @@ class Decoder(Protocol):
     """Makes recordings of audio files; whoever asks for one closes it."""
 
     def admit(self, tenant: str) -> None:
-        """Pass while a file of this tenant would be decoded in time; raises Overloaded."""
+        """Pass while a file of this tenant would be decoded in time, and memory is left for it; raises Overloaded."""
+
+    def admit_pcm16(self, size: int) -> None:
+        """Pass while memory is left for so many bytes of samples; raises Overloaded."""
 
     async def decode(self, path: Path, *, format: str, sample_rate: int, max_seconds: float, tenant: str) -> Recording:
         """The recording in a file; raises EmptyAudio, UndecodableAudio, AudioTooLong or Overloaded."""

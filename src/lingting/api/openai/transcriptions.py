@@ -90,8 +90,7 @@ async def _answered(
 ) -> Response:
     service = service_of(request)
     settings = service.settings
-    admission.require_room(service)
-    service.decoder.admit(principal.tenant_id)
+    admission.require_room(request, principal, decoded=False, most_bytes=settings.flash_max_bytes)
     limits = BodyLimits(settings.flash_max_bytes, settings.request_timeout_seconds)
     async with openai_form.received(request, limits, context_of(request).spool) as form:
         parameters = parse(form.fields, form.filename)

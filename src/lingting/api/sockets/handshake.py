@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket
 
 from lingting.access.leases import Lease
 from lingting.api.http import exchange as exchanges
-from lingting.api.http.admission import MissingBearer, require_room
+from lingting.api.http.admission import MissingBearer, require_room_live
 from lingting.api.http.context import Backend, service_of
 from lingting.api.sockets.caller import Caller
 from lingting.api.sockets.networks import in_networks
@@ -89,7 +89,7 @@ async def admit(websocket: WebSocket, needed: str, bearer: str, subprotocol: str
     """Let a caller in who has the scope `needed`, with a place among the live streams of the tenant.
 
     Raises:
-        Overloaded: the server is stopping or the model is loading.
+        Overloaded: the server is stopping, the model is loading, or live text would come too late.
         MissingBearer, InvalidCredential, UserToken, MissingScope: nobody, or not for this.
         LimitExceeded: the tenant has no place or no audio left.
     """
@@ -108,7 +108,7 @@ async def place(service: Backend, caller: Caller, needed: str) -> Lease:
     """
     caller.principal.require(needed)
     caller.principal.may_use(service.settings.model)
-    require_room(service)
+    require_room_live(service, caller.principal)
     lease = await service.access.limits.acquire_stream(caller.principal)
     try:
         await caller.pay(0.0)
