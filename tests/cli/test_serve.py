@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from lingting import samples
 from tests.cli.test_command import lingting
@@ -41,7 +42,7 @@ def words(text: str) -> str:
 
 
 def test_each_printed_command_returns_the_words_spoken(first_start: LiveServer, tmp_path: Path) -> None:
-    file, stream, flash = re.findall(r"^(?:curl|for) .*$", first_start.output, re.MULTILINE)
+    file, stream, flash, openai = re.findall(r"^(?:curl|for) .*$", first_start.output, re.MULTILINE)
     assert words(json.loads(shell(file, tmp_path))["data"]["recognition_text"]) == SPOKEN
     answers = [json.loads(line)["data"]["recognition_text"] for line in shell(stream, tmp_path).splitlines()]
     assert words(answers[-1]) == SPOKEN
@@ -49,6 +50,16 @@ def test_each_printed_command_returns_the_words_spoken(first_start: LiveServer, 
     result = json.loads(shell(flash, tmp_path))["flash_result"]
     assert words("".join(sentence["text"] for sentence in result["sentences"])) == SPOKEN
     assert result["duration"] == 5766
+    assert words(json.loads(shell(openai, tmp_path))["text"]) == SPOKEN
+
+
+def test_the_start_prints_a_link_that_signs_in_once(first_start: LiveServer) -> None:
+    (code,) = re.findall(rf"^  {first_start.url}/#sign-in=(\S+)$", first_start.output, re.MULTILINE)
+    answer = requests.post(f"{first_start.url}/console/sign-in", data=code, timeout=10)
+    headers = {"Authorization": f"Bearer {answer.json()['key']}"}
+    session = requests.get(f"{first_start.url}/console/session", headers=headers, timeout=10).json()
+    assert {"operator", "speech_to_text:speech"} <= set(session["scopes"])
+    assert requests.post(f"{first_start.url}/console/sign-in", data=code, timeout=10).status_code == 403
 
 
 def test_the_printed_commands_work_a_second_time(first_start: LiveServer, tmp_path: Path) -> None:

@@ -46,6 +46,20 @@ def test_the_key_stays_in_the_tab_until_one_signs_out(served: Running, browser: 
         assert seen.page.evaluate("sessionStorage.length") == 0
 
 
+def test_a_link_of_the_start_signs_in_once(served: Running, browser: Browser) -> None:
+    code = served.service.access.invitations.create()
+    with visit(browser, f"{served.url}/#sign-in={code}") as seen:
+        expect(seen.page.locator("#view-speak")).to_be_visible()
+        expect(seen.page.locator("#who")).to_have_text("default · sign-in link")
+        assert seen.page.url == f"{served.url}/", "the code does not stay in the history of the browser"
+        seen.page.click('#tabs a[href="#operator"]')
+        expect(seen.page.locator("#op-state")).to_have_text("Ready")
+    with visit(browser, f"{served.url}/#sign-in={code}") as seen:
+        seen.expected.append("403")
+        expect(seen.page.locator("#sign-in-error")).to_contain_text("used already")
+        expect(seen.page.locator("#view-speak")).to_be_hidden()
+
+
 def test_a_server_that_is_away_is_named_as_such(served: Running, browser: Browser) -> None:
     with visit(browser, served.url) as seen:
         seen.expected.append("ERR_FAILED")

@@ -19,6 +19,7 @@ from lingting.access import credentials, lookup, tokens
 from lingting.access.database import CHECK_SECONDS, Changes, Database
 from lingting.access.directory import Directory
 from lingting.access.errors import AccessUnavailable, InvalidCredential, UnknownApp, UserToken, WrongSecret
+from lingting.access.invitations import Invitations
 from lingting.access.limits import Limits
 from lingting.access.lookup import Grant
 from lingting.access.principal import Principal
@@ -62,6 +63,7 @@ class Access:
         directory: management of tenants, apps and keys; synchronous, so not for the event loop.
         limits: rates, places and budgets of tenants.
         usage: what tenants used.
+        invitations: codes that sign in on the page once.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Access:
         self.directory = Directory(self._database, clock)
         self.usage = Usage(self._database, self._run, clock, monotonic)
         self.limits = Limits(settings, self.usage, clock, monotonic)
+        self.invitations = Invitations(self.directory, clock)
 
     async def start(self) -> None:
         """Open the database, bring it up to date, and begin to write usage.

@@ -93,6 +93,7 @@ def _routes() -> list[BaseRoute]:
         realtime.CLIENT_SECRETS_PATH: realtime.client_secrets,
         realtime.BETA_SESSIONS_PATH: realtime.transcription_sessions,
     }
+    posts |= {console.SIGN_IN_PATH: console.sign_in}
     gets = {
         health.HEALTH_PATH: health.healthz,
         health.READY_PATH: health.readyz,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import hashlib
 import importlib.resources
@@ -26,6 +27,8 @@ PAGE_PATH = "/"
 FILE_PATH = "/console/{name}"
 SESSION_PATH = "/console/session"
 STATUS_PATH = "/console/status"
+SIGN_IN_PATH = "/console/sign-in"
+_CODE_BYTES = 200
 
 _TYPES = {
     "html": "text/html; charset=utf-8",
@@ -60,6 +63,22 @@ async def session(request: Request) -> Response:
     """Whose key this is, what it may do, and the limits that the page must know."""
     _, answer = await _admitted(request)
     return answer
+
+
+async def sign_in(request: Request) -> Response:
+    """An API key for the code of a sign-in link; the code is the body."""
+    exchanges.of(request.scope).interface = "console"
+    code = b""
+    async for chunk in request.stream():
+        code += chunk
+        if len(code) > _CODE_BYTES:
+            break
+    invitations = service_of(request).access.invitations
+    try:
+        key = await asyncio.to_thread(invitations.redeem, code.decode("ascii", "replace").strip())
+    except LingtingError as error:
+        return flash.flash_error(request.scope, 403, str(error))
+    return JSON({"key": key})
 
 
 async def status(request: Request) -> Response:

@@ -48,7 +48,8 @@ def serve(
     from lingting import service
     from lingting.api import server
 
-    status = server.run(service.build(settings), on_ready=lambda url: greet(settings, url))
+    built = service.build(settings)
+    status = server.run(built, on_ready=lambda url: greet(settings, url, built.access.invitations.create))
     raise typer.Exit(status)
 
 

@@ -2,11 +2,12 @@
 
 import { fileView } from "./file.js";
 import { operatorView } from "./operator.js";
-import { get, Refused } from "./server.js";
+import { get, redeem, Refused } from "./server.js";
 import { speakView } from "./speak.js";
 import { complain, currentLanguage, onLanguage, say, setLanguage, translate } from "./words.js";
 
 const KEY = "lingting-key";
+const LINK = "#sign-in=";
 const $ = (id) => document.getElementById(id);
 const views = { speak: speakView, file: fileView, operator: operatorView };
 let session = null;
@@ -82,7 +83,14 @@ window.addEventListener("key-ended", () => {
 
 translate();
 const kept = sessionStorage.getItem(KEY);
-if (kept) {
+const code = location.hash.startsWith(LINK) ? location.hash.slice(LINK.length) : "";
+if (code) history.replaceState(null, "", location.pathname);
+if (code && !kept) {
+  signOut();
+  redeem(code)
+    .then(signIn)
+    .catch((error) => complain($("sign-in-error"), error));
+} else if (kept) {
   signIn(kept).catch((error) => {
     signOut();
     if (error.words === "key_refused") say($("sign-in-error"), "key_ended");

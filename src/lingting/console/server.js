@@ -56,6 +56,19 @@ export async function get(path, key) {
   return answer.json();
 }
 
+/** The API key that a sign-in link stands for; a link is good once. */
+export async function redeem(code) {
+  let answer;
+  try {
+    answer = await fetch("/console/sign-in", { method: "POST", body: code });
+  } catch {
+    throw callFailed();
+  }
+  if (answer.status === 403) throw new Refused("link_used");
+  if (!answer.ok) throw await readError(answer);
+  return (await answer.json()).key;
+}
+
 /** Resolves after some milliseconds, at once when the signal aborts. */
 export function wait(milliseconds, signal) {
   return new Promise((resolve) => {

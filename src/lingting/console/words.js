@@ -10,8 +10,9 @@ const EN = {
   sign_in_title: "Speech to text, on your own server",
   sign_in_lead: "Speak and watch the text grow, or drop a recording. Nothing leaves this server.",
   key_label: "API key",
-  key_hint: "The key begins with lt-. The first start of the server printed one; an operator makes more with “lingting keys create NAME”. It stays in this tab and is forgotten when you close it.",
+  key_hint: "The key begins with lt-. Each start of the server prints a link that signs in, the first one a key too; an operator makes more with “lingting keys create NAME”. It stays in this tab and is forgotten when you close it.",
   key_wrong: "The server does not know this key, or it was revoked. Check that you copied all of it, or ask the operator for a new one (“lingting keys create NAME”).",
+  link_used: "This link was used already or is older than 15 minutes. The next start of the server prints a new one; or sign in with an API key.",
   key_ended: "Your key is no longer accepted: it expired or was revoked. Sign in with another one.",
 
   start: "Start",
@@ -142,8 +143,9 @@ const ZH = {
   sign_in_title: "自己服务器上的语音转文字",
   sign_in_lead: "边说边出字，或拖入一段录音。数据不会离开这台服务器。",
   key_label: "API 密钥",
-  key_hint: "密钥以 lt- 开头。服务器第一次启动时会打印一个；运维人员可用“lingting keys create 名称”再创建。密钥只留在本标签页，关闭即忘。",
+  key_hint: "密钥以 lt- 开头。服务器每次启动都会打印一个登录链接，第一次启动还会打印一个密钥；运维人员可用“lingting keys create 名称”再创建。密钥只留在本标签页，关闭即忘。",
   key_wrong: "服务器不认识这个密钥，或者它已被吊销。请检查是否复制完整，或向运维人员要一个新的（lingting keys create 名称）。",
+  link_used: "这个链接已经用过，或已超过 15 分钟。服务器下次启动会打印新的；也可以用 API 密钥登录。",
   key_ended: "密钥已失效：过期或被吊销。请换一个密钥登录。",
 
   start: "开始",
