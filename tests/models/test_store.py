@@ -38,6 +38,12 @@ def test_a_model_of_ones_own_is_found_by_its_folder(tmp_path: Path) -> None:
     assert store.size("ours") == 5
 
 
+def test_there_is_nothing_to_verify_a_model_of_ones_own_with(tmp_path: Path) -> None:
+    (tmp_path / "ours").mkdir()
+    with pytest.raises(ModelError, match=r"no digest to compare it with.*lingting models check ours"):
+        Store.at(tmp_path).verify("ours")
+
+
 def test_a_model_is_removed_once(tmp_path: Path) -> None:
     (tmp_path / "ours").mkdir()
     store = Store.at(tmp_path)

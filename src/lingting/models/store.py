@@ -103,6 +103,11 @@ class Store:
             ModelError: the model is absent, damaged, unreadable, or nothing is known that it could be compared with.
         """
         folder = self.path(name)
+        if name not in self.catalogue.models:
+            raise ModelError(
+                f"{name} is a model of your own, so there is no digest to compare it with; "
+                f"whether it works is told by: lingting models check {name}"
+            )
         files = self._files(folder, self.catalogue.find(name))
         if not files:
             raise ModelError(
