@@ -26,6 +26,7 @@ from lingting.api.listening.sockets import is_loopback, listen
 from lingting.api.listening.tls import reload_certificate, tls_context
 from lingting.api.sockets.protocol import MAX_MESSAGE_BYTES, PING_SECONDS, SocketProtocol
 from lingting.api.stopping import CLOSING_SECONDS, StopSignals, unless_asked
+from lingting.api.wyoming import server as wyoming
 from lingting.errors import LingtingError, SettingsError
 from lingting.operations.systemd import Notifier
 
@@ -57,7 +58,9 @@ def run(service: StartableBackend, on_ready: Callable[[str], None] | None = None
     settings = service.settings
     try:
         tls = tls_context(settings) if settings.tls else None
-        listener = listen(settings.host, settings.port)
+        listeners = [listen(settings.host, settings.port)]
+        if settings.funasr_port:
+            listeners.append(listen(settings.host, settings.funasr_port, "LINGTING_FUNASR_PORT"))
     except SettingsError as error:
         return _refused(error)
     if tls is None and not is_loopback(settings.host):
@@ -67,9 +70,11 @@ def run(service: StartableBackend, on_ready: Callable[[str], None] | None = None
             "front",
             settings.host,
         )
-    with listener:
+    with contextlib.ExitStack() as held:
+        for listener in listeners:
+            held.enter_context(listener)
         try:
-            asyncio.run(_serve(service, listener, tls, on_ready))
+            asyncio.run(_serve(service, listeners, tls, on_ready))
         except LingtingError as error:
             return _refused(error)
         except KeyboardInterrupt:
@@ -84,7 +89,7 @@ def _refused(error: LingtingError) -> int:
 
 async def _serve(
     service: StartableBackend,
-    listener: socket.socket,
+    listeners: list[socket.socket],
     tls: ssl.SSLContext | None,
     on_ready: Callable[[str], None] | None,
 ) -> None:
@@ -93,9 +98,10 @@ async def _serve(
     if not await unless_asked(asyncio.create_task(service.start()), signals):
         return
     try:
-        server = Server(service, create_app(service), tls, on_ready=on_ready)
-        async with _stopped_by(signals, server):
-            await server.serve(sockets=[listener])
+        app = create_app(service)
+        server = Server(service, app, tls, on_ready=on_ready)
+        async with wyoming.serving(context_of(app)), _stopped_by(signals, server):
+            await server.serve(sockets=listeners)
     finally:
         await _stopped(service)
 
@@ -188,17 +194,18 @@ class Server(uvicorn.Server):
             raise LingtingError("the application does not start; the log says why")
         assert sockets is not None
         settings = self._service.settings
-        (listener,) = sockets
-        gate = Gate(
-            listener,
-            self._connection,
-            tls=self._tls,
-            per_address=settings.connections_per_address,
-            exempt=Proxies(settings).trusts,
-        )
-        self.servers = [gate]  # type: ignore[list-item]
+        self.servers = [
+            Gate(
+                listener,
+                self._connection,
+                tls=self._tls,
+                per_address=settings.connections_per_address,
+                exempt=Proxies(settings).trusts,
+            )  # type: ignore[misc]
+            for listener in sockets
+        ]
         self.started = True
-        host, port = listener.getsockname()[:2]
+        host, port = sockets[0].getsockname()[:2]
         if self._on_ready is not None:
             shown = f"[{host}]" if ":" in host else host
             self._on_ready(f"{'https' if self._tls else 'http'}://{shown}:{port}")
@@ -218,12 +225,13 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         draining = asyncio.create_task(self._service.streams.drain(seconds))
-        self._connections.leave()
-        in_flight: set[asyncio.Task[None]] = {draining}
+        leaving = asyncio.create_task(self._connections.leave())
+        in_flight: set[asyncio.Task[None]] = {draining, leaving}
         while in_flight and loop.time() < end:
             await asyncio.wait(in_flight, timeout=end - loop.time())
-            in_flight = {task for task in (draining, *self.server_state.tasks) if not task.done()}
+            in_flight = {task for task in (draining, leaving, *self.server_state.tasks) if not task.done()}
         draining.cancel()
+        leaving.cancel()
         await self._service.streams.stop()
         if cut := list(self.server_state.tasks):
             log.warning("stopping: %d requests are not finished and are told so", len(cut))

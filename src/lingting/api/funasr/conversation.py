@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -19,6 +17,7 @@ from lingting.api.sockets.held import NOT_ALLOWED, OVERLOADED, RESTART, HeldSock
 from lingting.api.sockets.idle import Idle
 from lingting.api.sockets.sound import Intake, Sound, SoundError, WavHead, is_wav
 from lingting.api.sockets.speech import Speech
+from lingting.api.sockets.turns import Turn, Turns
 from lingting.audio.recording import Recording
 from lingting.domain import SAMPLE_RATE, Seconds, Sentence
 from lingting.errors import LingtingError, Overloaded
@@ -165,15 +164,6 @@ class Input:
                 return render.reply("offline", self._said, self.asked.name) | render.times(self._sentences)
 
 
-@dataclass(eq=False, slots=True)
-class _Turn:
-    """An input, the replies that wait until the inputs before it are done, and whether its last one is among them."""
-
-    input: Input
-    replies: list[dict[str, Any]] = field(default_factory=list)
-    done: bool = False
-
-
 class Conversation:
     """One connection. Event loop only.
 
@@ -187,7 +177,8 @@ class Conversation:
         self._socket = socket
         self._caller = caller
         self._decode = decode
-        self._turns: deque[_Turn] = deque()
+        self._turns: Turns[dict[str, Any]] = Turns(socket.send, self._all_answered)
+        self._inputs: dict[Input, Turn[dict[str, Any]]] = {}
         self._asked = Asked()
         self._answered = self._leaving = False
         self._idle = Idle(caller.settings.stream_idle_seconds, self._starved)
@@ -196,7 +187,7 @@ class Conversation:
     @property
     def duration(self) -> Seconds:
         """Seconds of sound that were taken."""
-        return self._taken + sum(turn.input.speech.duration for turn in self._turns)
+        return self._taken + sum(each.speech.duration for each in self._inputs)
 
     async def run(self) -> None:
         """Answer the client until the connection ends."""
@@ -209,15 +200,15 @@ class Conversation:
                     await self._sound(message)
         finally:
             self._idle.stop()
-            for turn in self._turns:
-                turn.input.speech.abort()
+            for each in self._inputs:
+                each.speech.abort()
 
     def leave(self) -> None:
         """End the connection because the server stops: what was said is recognised first."""
         if (current := self._current()) is not None:
             self._end(current, is_end=False)
         self._leaving = True
-        self._deliver()
+        self._turns.deliver()
 
     def _control(self, text: str) -> None:
         try:
@@ -229,63 +220,52 @@ class Conversation:
         self._asked = changed(self._asked, message)
         current = self._current()
         if current is not None:
-            current.input.asked = self._asked
+            current.asked = self._asked
         if message.get("is_speaking") is not False and message.get("is_finished") is not True:
             self._answered = False
         elif not self._answered:
-            self._end(current or self._new_turn(), is_end=message.get("is_end") is True)
+            self._end(current or self._new_input(), is_end=message.get("is_end") is True)
 
     async def _sound(self, data: bytes) -> None:
         self._answered = False
-        turn = self._current() or self._new_turn()
+        current = self._current() or self._new_input()
         try:
-            await turn.input.take(data)
+            await current.take(data)
         except (SoundError, Overloaded, LimitExceeded) as error:
             last = render.reply(self._asked.mode, "", self._asked.name, is_final=True)
             self._socket.send(last | {"error": str(error)})
             self._socket.close(OVERLOADED if isinstance(error, Overloaded) else NOT_ALLOWED, str(error))
         else:
-            if turn.input.speech.duration > self._caller.settings.stream_max_seconds:
-                self._end(turn, is_end=False)
+            if current.speech.duration > self._caller.settings.stream_max_seconds:
+                self._end(current, is_end=False)
 
-    def _end(self, turn: _Turn, *, is_end: bool) -> None:
+    def _end(self, ended: Input, *, is_end: bool) -> None:
         """No more sound comes to an input; its last reply follows."""
-        self._answered = turn.input.ending = True
-        self._socket.spawn(self._finish(turn, is_end=is_end))
+        self._answered = ended.ending = True
+        self._socket.spawn(self._finish(ended, is_end=is_end))
 
-    async def _finish(self, turn: _Turn, *, is_end: bool) -> None:
-        last = await turn.input.finish()
-        turn.replies.append(last | ({"is_end": True} if is_end else {}))
-        turn.done = True
-        self._deliver()
+    async def _finish(self, ended: Input, *, is_end: bool) -> None:
+        last = await ended.finish()
+        turn = self._inputs.pop(ended)
+        self._taken += ended.speech.duration
+        turn.say(last | ({"is_end": True} if is_end else {}))
+        turn.end()
 
-    def _deliver(self) -> None:
-        """Send what the oldest input has to say, then that of the next one if it is done."""
-        while self._turns:
-            turn = self._turns[0]
-            for reply in turn.replies:
-                self._socket.send(reply)
-            turn.replies.clear()
-            if not turn.done:
-                return
-            self._taken += turn.input.speech.duration
-            self._turns.popleft()
+    def _all_answered(self) -> None:
         if self._leaving:
             self._socket.close(RESTART, "the server is restarting")
 
-    def _current(self) -> _Turn | None:
+    def _current(self) -> Input | None:
         """The input that sound comes to."""
-        return self._turns[-1] if self._turns and not self._turns[-1].input.ending else None
+        latest = next(reversed(self._inputs), None)
+        return None if latest is None or latest.ending else latest
 
-    def _new_turn(self) -> _Turn:
-        def reply(content: dict[str, Any]) -> None:
-            turn.replies.append(content)
-            self._deliver()
-
-        turn = _Turn(Input(self._caller, self._decode, reply))
-        turn.input.asked = self._asked
-        self._turns.append(turn)
-        return turn
+    def _new_input(self) -> Input:
+        turn = self._turns.new()
+        made = Input(self._caller, self._decode, turn.say)
+        made.asked = self._asked
+        self._inputs[made] = turn
+        return made
 
     def _starved(self) -> None:
         self._socket.close(_GOING_AWAY, "nothing has come for too long")

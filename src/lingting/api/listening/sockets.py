@@ -11,8 +11,8 @@ from lingting.errors import SettingsError
 BACKLOG = 2048
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket.
+def listen(host: str, port: int, setting: str = "LINGTING_PORT") -> socket.socket:
+    """A listening socket; `setting` is what says the port, for the errors.
 
     Raises:
         SettingsError: the address or the port cannot be had; the message says what to do.
@@ -24,9 +24,9 @@ def listen(host: str, port: int) -> socket.socket:
         where = f"port {port} on {host}"
         match error.errno:
             case errno.EADDRINUSE:
-                problem = f"{where} is already in use; stop the other program or set LINGTING_PORT to another port"
+                problem = f"{where} is already in use; stop the other program or set {setting} to another port"
             case errno.EACCES | errno.EPERM:
-                problem = f"{where} is reserved to the administrator; set LINGTING_PORT to 1024 or more"
+                problem = f"{where} is reserved to the administrator; set {setting} to 1024 or more"
             case _:
                 problem = f"cannot listen on {host}: {error.strerror or error}; set LINGTING_HOST to an own address"
         raise SettingsError(problem) from None

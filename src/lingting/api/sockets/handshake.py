@@ -14,6 +14,7 @@ from lingting.api.http.admission import MissingBearer, require_room_live
 from lingting.api.http.context import Backend, service_of
 from lingting.api.sockets.caller import Caller
 from lingting.api.sockets.networks import in_networks
+from lingting.settings import Settings
 
 _OPENAI_KEY = "openai-insecure-api-key."
 _ANNOUNCE_KEY = ("token", "bearer")
@@ -80,9 +81,13 @@ def keyless(websocket: WebSocket) -> str:
     Empty where the operator has set none, where the client is of another network, and for pages from elsewhere, which
     would borrow the place of their reader in the network.
     """
-    settings = service_of(websocket).settings
     client = websocket.client.host if websocket.client is not None else ""
-    return settings.keyless_key if in_networks(client, settings.keyless_networks) and not _foreign(websocket) else ""
+    return "" if _foreign(websocket) else key_of_network(service_of(websocket).settings, client)
+
+
+def key_of_network(settings: Settings, address: str) -> str:
+    """The key under which a client without one is served that has this address; empty where none is."""
+    return settings.keyless_key if in_networks(address, settings.keyless_networks) else ""
 
 
 async def admit(websocket: WebSocket, needed: str, bearer: str, subprotocol: str | None = None) -> Admitted:

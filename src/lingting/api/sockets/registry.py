@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 
@@ -17,6 +18,7 @@ class Connections:
 
     def __init__(self) -> None:
         self._open: set[Connection] = set()
+        self._changed = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -28,8 +30,12 @@ class Connections:
     def discard(self, connection: Connection) -> None:
         """A connection has ended."""
         self._open.discard(connection)
+        self._changed.set()
 
-    def leave(self) -> None:
-        """Ask every connection to leave."""
+    async def leave(self) -> None:
+        """Ask every connection to leave, and return when all have."""
         for connection in list(self._open):
             connection.leave()
+        while self._open:
+            self._changed.clear()
+            await self._changed.wait()

@@ -1,0 +1,1 @@
+"""Wyoming, the protocol of Home Assistant's voices: events of JSON and sound over plain TCP."""
