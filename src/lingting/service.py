@@ -20,6 +20,7 @@ from lingting.recognition.endpoint import EndpointConfig
 from lingting.recognition.live import LiveConfig, LiveSession
 from lingting.recognition.observer import NOBODY, Observer
 from lingting.recognition.oneshot import Recognizer
+from lingting.recognition.partials import LiveEngines
 from lingting.recognition.reading import step_back
 from lingting.recognition.rescoring import SecondPass
 from lingting.recognition.scheduler import Scheduler
@@ -84,7 +85,7 @@ class Recognition:
         )
         self.recognizer = Recognizer(
             self.scheduler,
-            engine,
+            LiveEngines.of(engine),
             detector=VoiceDetector(),
             writing=writing,
             live=LiveConfig(endpoint, backlog=settings.stream_backlog_seconds),

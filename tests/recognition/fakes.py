@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lingting.domain import SAMPLE_RATE, Language, Samples
+from lingting.errors import EngineRestarted
 from lingting.recognition.engine import CharacterTimes, Heard, Outcome, Request, Work
 
 Answer = Callable[[Request], Heard]
@@ -96,3 +97,80 @@ def loudness(request: Request) -> int:
 def tone(level: int, seconds: float = 1.0) -> Samples:
     """Samples by whose level a test knows them again."""
     return np.full(int(seconds * SAMPLE_RATE), level / 1000, np.float32)
+
+
+class FakeEar:
+    """Writes one character for each chunk of sound; the last chunk is what `finish` makes of the rest."""
+
+    def __init__(self, engine: FakeStreaming) -> None:
+        self._engine = engine
+        self._samples = 0
+        self._chunks = 0
+        self._out = False
+        self._finished = False
+        self.closed = False
+
+    def feed(self, samples: Samples) -> Work | None:
+        self._samples += len(samples)
+        return self._next()
+
+    def finish(self) -> Work | None:
+        self._finished = True
+        return self._next()
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _next(self) -> Work | None:
+        ready = self._samples // CHUNK > self._chunks or self._finished
+        if self._out or not ready:
+            return None
+        self._out = True
+        return _Chunk(self)
+
+    def step(self) -> Outcome:
+        self._out = False
+        if self._samples // CHUNK > self._chunks:
+            self._chunks += 1
+        else:
+            self._chunks, self._finished = -(-self._samples // CHUNK), False
+        text = ("天地玄黄宇宙洪荒日月盈昃辰宿列张" * 20)[: self._chunks]
+        return Outcome(heard=says(text), more=self._next())
+
+
+@dataclass(frozen=True, eq=False)
+class _Chunk:
+    ear: FakeEar
+    most: int = 32
+    group: str = "chunk"
+
+
+CHUNK = SAMPLE_RATE // 2
+
+
+class FakeStreaming:
+    """A streaming engine; it loses the works of its first `failures` steps.
+
+    Attributes:
+        ears: every ear that it opened.
+        together: how many chunks each step took.
+    """
+
+    name = "fake-streaming"
+    delay = 0.5
+
+    def __init__(self, failures: int = 0) -> None:
+        self.ears: list[FakeEar] = []
+        self.together: list[int] = []
+        self._failures = failures
+
+    def listen(self, language: Language | None, hot_words: tuple[str, ...]) -> FakeEar:
+        self.ears.append(FakeEar(self))
+        return self.ears[-1]
+
+    def step(self, works: Sequence[Work]) -> Sequence[Outcome]:
+        if self._failures:
+            self._failures -= 1
+            raise EngineRestarted("gone", guilty=False)
+        self.together.append(len(works))
+        return [work.ear.step() for work in works if isinstance(work, _Chunk)]

@@ -16,6 +16,7 @@ from lingting.errors import Overloaded
 from lingting.recognition.engine import Need, Outcome, Request, Work
 from lingting.recognition.live import LiveConfig
 from lingting.recognition.oneshot import Recognizer
+from lingting.recognition.partials import LiveEngines
 from lingting.recognition.scheduler import Scheduler, Task
 from lingting.recognition.utterance import Writing
 from tests.recognition.fakes import FakeEngine, tone
@@ -36,7 +37,7 @@ def with_recognizer(work: Callable[[Recognizer, Scheduler], Awaitable[None]], en
         with ThreadPoolExecutor(2) as pool:
             recognizer = Recognizer(
                 scheduler,
-                engine,
+                LiveEngines.of(engine),
                 detector=VoiceDetector(),
                 writing=Writing(),
                 live=LiveConfig(),

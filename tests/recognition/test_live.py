@@ -16,11 +16,12 @@ from lingting.recognition.engine import Heard, Need, Request
 from lingting.recognition.events import Final, Guess, LiveEvent, SpeechStarted, SpeechStopped
 from lingting.recognition.live import LiveConfig, LiveSession
 from lingting.recognition.oneshot import Recognizer
+from lingting.recognition.partials import LiveEngines
 from lingting.recognition.scheduler import Scheduler
 from lingting.recognition.utterance import Writing
 from lingting.text import normalise
 from tests.recognition.conftest import Use
-from tests.recognition.fakes import FakeEngine, says
+from tests.recognition.fakes import FakeEngine, FakeStreaming, says
 from tests.recordings import recording
 
 PACKET = SAMPLE_RATE // 5
@@ -134,7 +135,10 @@ def test_audio_that_was_recognised_is_forgotten() -> None:
 
 
 def in_session(
-    work: Callable[[LiveSession], Awaitable[None]], engine: FakeEngine, config: LiveConfig | None = None
+    work: Callable[[LiveSession], Awaitable[None]],
+    engine: FakeEngine,
+    config: LiveConfig | None = None,
+    engines: LiveEngines | None = None,
 ) -> Scheduler:
     scheduler = Scheduler(1)
 
@@ -142,7 +146,7 @@ def in_session(
         with ThreadPoolExecutor(2) as pool:
             session = LiveSession(
                 scheduler,
-                engine,
+                engines or LiveEngines.of(engine),
                 detector=VoiceDetector(),
                 writing=Writing(),
                 config=config or LiveConfig(),
@@ -401,6 +405,107 @@ def test_a_stream_that_is_sent_faster_than_it_can_be_heard_is_told_to_slow_down_
         assert transcript.duration == pytest.approx(20.0)
 
     in_session(work, engine, LiveConfig(EndpointConfig(silence=0.3, longest=5.0), backlog=10.0))
+
+
+# -- sessions over an engine that listens ------------------------------------------------------
+
+
+def two_passes(ear: FakeStreaming, final: FakeEngine, *, ear_is_final: bool = False) -> LiveEngines:
+    return LiveEngines(final, final, ear, ear_is_final)
+
+
+def test_partials_come_from_the_ear_and_finals_from_the_engine_of_the_second_pass() -> None:
+    ear, engine = FakeStreaming(), FakeEngine(lambda request: says("第二遍"))
+
+    async def work(session: LiveSession) -> None:
+        guesses: list[str] = []
+        session.on_event = lambda event: guesses.append(event.text) if isinstance(event, Guess) else None
+        for piece in packets(np.concatenate([speech(), silence(1.5)])):
+            session.accept(piece)
+            await asyncio.sleep(0.005)
+        assert (await session.finish()).text == "第二遍。"
+        grown = [guess for guess in guesses if guess.startswith("天")]
+        assert len(grown) > 3
+        assert all(after.startswith(before) for before, after in pairwise(grown))
+
+    in_session(work, engine, LiveConfig(EndpointConfig(pause=5.0)), two_passes(ear, engine))
+    assert all(request.need is not Need.GUESS for request in engine.requests)
+    assert all(ear.closed for ear in ear.ears)
+
+
+@pytest.mark.parametrize("size", [PACKET // 2, PACKET, 20 * SAMPLE_RATE])
+def test_an_ear_alone_gives_final_text_without_a_second_decode(size: int) -> None:
+    ear, engine = FakeStreaming(), FakeEngine()
+
+    async def work(session: LiveSession) -> None:
+        finals: list[Final] = []
+        session.on_event = lambda event: finals.append(event) if isinstance(event, Final) else None
+        for piece in packets(np.concatenate([speech(), silence(1.5), speech(), silence(1.5)]), size):
+            session.accept(piece)
+        await session.finish()
+        assert len(finals) == 2
+        for final in finals:
+            assert len(normalise(final.text)) >= int((final.end - final.start) / 0.5)
+
+    in_session(work, engine, None, two_passes(ear, engine, ear_is_final=True))
+    assert engine.begun == []
+    assert len(ear.ears) == 2 and all(ear.closed for ear in ear.ears)
+
+
+def test_an_ear_that_is_lost_with_its_engine_hears_the_utterance_again() -> None:
+    ear, engine = FakeStreaming(failures=1), FakeEngine()
+
+    async def work(session: LiveSession) -> None:
+        for piece in packets(np.concatenate([speech(), silence(1.5)])):
+            session.accept(piece)
+            await asyncio.sleep(0.005)
+        text = (await session.finish()).text
+        assert text.startswith("天地玄黄")
+        assert session.failures == 0
+
+    in_session(work, engine, None, two_passes(ear, engine, ear_is_final=True))
+    assert len(ear.ears) == 2 and all(ear.closed for ear in ear.ears)
+
+
+def test_an_ear_that_is_lost_at_the_end_costs_no_text() -> None:
+    ear, engine = FakeStreaming(failures=100), FakeEngine(lambda request: says("整"))
+
+    async def work(session: LiveSession) -> None:
+        session.accept(np.concatenate([speech(), silence(1.5)]))
+        assert (await session.finish()).text == "整。"
+        assert session.failures == 0
+
+    in_session(work, engine, None, two_passes(ear, engine, ear_is_final=True))
+
+
+def test_an_utterance_that_is_cut_is_decoded_as_a_whole_as_its_ear_has_heard_too_much() -> None:
+    ear, engine = FakeStreaming(), FakeEngine(lambda request: says("整"))
+
+    async def work(session: LiveSession) -> None:
+        finals: list[Final] = []
+        session.on_event = lambda event: finals.append(event) if isinstance(event, Final) else None
+        session.accept(np.concatenate([speech()[4000:-8000]] * 3))
+        await session.finish()
+        assert {final.text.rstrip("。") == "整" for final in finals if final.cut} == {True}
+        assert finals[-1].text.startswith("天")
+
+    longest = EndpointConfig(silence=5.0, long_silence=5.0, pause=5.0, longest=6.0)
+    in_session(work, engine, LiveConfig(longest), two_passes(ear, engine, ear_is_final=True))
+
+
+def test_an_aborted_session_closes_its_ear() -> None:
+    ear, engine = FakeStreaming(), FakeEngine()
+
+    async def work(session: LiveSession) -> None:
+        started = asyncio.Event()
+        session.on_event = lambda event: started.set() if isinstance(event, SpeechStarted) else None
+        session.accept(speech()[: 2 * SAMPLE_RATE])
+        async with asyncio.timeout(30):
+            await started.wait()
+        session.abort()
+
+    in_session(work, engine, None, two_passes(ear, engine))
+    assert [one.closed for one in ear.ears] == [True]
 
 
 # -- sessions over the real engine -------------------------------------------------------------

@@ -24,10 +24,12 @@ from lingting.domain import SAMPLE_RATE, Account, Language, RecognitionOptions, 
 from lingting.errors import RecognitionFailed, StreamBehind
 from lingting.recognition.arrivals import Arrivals
 from lingting.recognition.endpoint import Ended, EndpointConfig, Endpointer, Event, Paused, Started
-from lingting.recognition.engine import Before, Heard, Need, OfflineEngine, Request, Work
+from lingting.recognition.engine import Before, Heard, Need, Request, Work
 from lingting.recognition.events import Final, Guess, LiveEvent, SpeechStarted, SpeechStopped
+from lingting.recognition.listening import Listening
 from lingting.recognition.observer import NOBODY, Observer
-from lingting.recognition.partials import PartialsConfig, Redecoding, Stream
+from lingting.recognition.partials import LiveEngines, Partials, Stream
+from lingting.recognition.redecoding import Redecoding, RedecodingConfig
 from lingting.recognition.scheduler import Scheduler
 from lingting.recognition.utterance import Writing, join_texts, transcript
 
@@ -54,12 +56,12 @@ class LiveConfig:
 
     Attributes:
         endpoint: when an utterance ends.
-        partials: when guesses are due.
+        redecoding: when guesses by hearing again are due.
         backlog: seconds of sound that may wait to be heard before a sender is told to slow down.
     """
 
     endpoint: EndpointConfig = field(default_factory=EndpointConfig)
-    partials: PartialsConfig = field(default_factory=PartialsConfig)
+    redecoding: RedecodingConfig = field(default_factory=RedecodingConfig)
     backlog: Seconds = 300.0
 
 
@@ -73,14 +75,16 @@ class _Utterance:
         final_end: one past the last sample of `final`.
         ended: how it ended; None while it goes on.
         flushed: it ended because the caller said so.
+        by_ear: `final` is what an ear makes of the sound that it heard already.
     """
 
     start: int
-    partials: Redecoding | None = None
+    partials: Partials | None = None
     final: asyncio.Future[Heard | None] | None = None
     final_end: int = -1
     ended: Ended | None = None
     flushed: bool = False
+    by_ear: bool = False
 
 
 class _Flush:
@@ -92,7 +96,7 @@ class LiveSession:
 
     Args:
         scheduler: owner of compute.
-        engine: makes the text.
+        engines: make the text.
         detector: voice activity.
         writing: how text is written.
         config: rules.
@@ -106,7 +110,7 @@ class LiveSession:
     def __init__(
         self,
         scheduler: Scheduler,
-        engine: OfflineEngine,
+        engines: LiveEngines,
         *,
         detector: VoiceDetector,
         writing: Writing,
@@ -119,7 +123,6 @@ class LiveSession:
     ) -> None:
         self._observer = observer
         self._scheduler = scheduler
-        self._engine = engine
         self._writing = writing
         self._config = config
         self._listeners = listeners
@@ -128,7 +131,7 @@ class LiveSession:
         self._loop = asyncio.get_running_loop()
         self._endpointer: Endpointer | None = Endpointer(detector, config.endpoint)
         self._stream = Stream(
-            scheduler, engine, writing, options, account or Account(), self._endpointer.audio, Arrivals()
+            scheduler, engines, writing, options, account or Account(), self._endpointer.audio, Arrivals()
         )
         self._incoming: deque[NDArray[np.int16] | _Flush] = deque()
         self._incoming_samples = 0
@@ -314,7 +317,8 @@ class LiveSession:
                 case Started(start):
                     self._start(start)
                 case Paused(end=end, samples=samples):
-                    if self._current is not None and self._live and not self._scheduler.busy:
+                    on_a_chance = self._live and not self._stream.engines.ear_is_final and not self._scheduler.busy
+                    if self._current is not None and on_a_chance:
                         self._finalise(self._current, end, samples)
                 case Ended():
                     self._end(event)
@@ -322,11 +326,16 @@ class LiveSession:
     def _start(self, start: int) -> None:
         if self._live:
             self._scheduler.expect_live()
-        partials = Redecoding(self._stream, self._config.partials, start, self._before(), self._changed)
-        self._current = _Utterance(start, partials)
+        self._current = _Utterance(start, self._guess_from(start))
         if not self._speaking:
             self._speaking = True
             self._tell(SpeechStarted(start / SAMPLE_RATE))
+
+    def _guess_from(self, start: int) -> Partials:
+        ear = self._stream.engines.ear
+        if ear is not None:
+            return Listening(self._stream, ear, start, self._changed)
+        return Redecoding(self._stream, self._config.redecoding, start, self._before(), self._changed)
 
     def _end(self, event: Ended) -> None:
         utterance = self._current
@@ -335,13 +344,19 @@ class LiveSession:
         self._current = None
         utterance.ended = event
         if utterance.final is None or utterance.final_end < event.voice:
-            self._finalise(utterance, event.end, event.samples)
+            self._finalise(utterance, event.end, event.samples, heard=self._heard_by_ear(utterance, event))
         if utterance.partials is not None:
             utterance.partials.close()
         if not event.cut:
             self._speaking = False
             self._tell(SpeechStopped(event.end / SAMPLE_RATE))
         self._settle_later(utterance)
+
+    def _heard_by_ear(self, utterance: _Utterance, event: Ended) -> asyncio.Future[Heard | None] | None:
+        """The final text of an ear that heard just this utterance; of a cut one it has heard too much."""
+        if utterance.partials is None or event.cut or not self._stream.engines.ear_is_final:
+            return None
+        return utterance.partials.finish(event.samples, live=self._live)
 
     def _flushed(self, ended: bool) -> None:
         """The caller ended an utterance: the latest one if that is open no more, else one of nothing."""
@@ -365,24 +380,28 @@ class LiveSession:
     def _before(self) -> Before:
         return Before(self._confirmed[-_SAID:], self._languages)
 
-    def _finalise(self, utterance: _Utterance, end: int, samples: Samples) -> None:
-        """Begin the full-quality decode of an utterance up to sample `end`."""
+    def _finalise(
+        self, utterance: _Utterance, end: int, samples: Samples, heard: asyncio.Future[Heard | None] | None = None
+    ) -> None:
+        """Begin the full-quality decode of an utterance up to sample `end`, unless its text is `heard` already."""
         if utterance.final is not None:
             utterance.final.cancel()
         oldest = utterance.start
         if utterance.partials is not None:
             utterance.partials.drop()
             oldest = utterance.partials.heard
-        utterance.final_end = end
+        utterance.final_end, utterance.by_ear = end, heard is not None
         before, stream = self._before(), self._stream
+        engine = stream.engines.final
 
         def begin() -> Work:
             need = Need.QUICK if self._scheduler.busy else Need.BEST
-            return self._engine.begin(
+            return engine.begin(
                 Request(samples, need, stream.language, hot_words=self._options.hot_words, before=before)
             )
 
-        utterance.final = stream.submit(
+        utterance.final = heard or stream.submit(
+            engine,
             begin,
             since=stream.arrivals.of(min(oldest, end - 1)),
             patience=_FINAL_PATIENCE,
@@ -429,7 +448,7 @@ class LiveSession:
         ended = utterance.ended
         final = Final(self._finals, "", at, ended.end / SAMPLE_RATE, cut=ended.cut, flushed=utterance.flushed)
         try:
-            heard = await utterance.final
+            heard = await self._text_of(utterance, ended)
         except RecognitionFailed as error:
             log.warning(
                 "an utterance of a stream could not be recognised, the stream goes on: %s to %s s of flow %s",
@@ -442,6 +461,17 @@ class LiveSession:
         if self._closed or heard is None or not heard.text:
             return final
         return await self._confirm(final, utterance, ended, heard)
+
+    async def _text_of(self, utterance: _Utterance, ended: Ended) -> Heard | None:
+        """What was heard in an utterance; if an ear was lost over it, what a decode of the whole gives."""
+        assert utterance.final is not None
+        if not utterance.by_ear:
+            return await utterance.final
+        try:
+            return await utterance.final
+        except RecognitionFailed:
+            self._finalise(utterance, ended.end, ended.samples)
+            return await utterance.final
 
     async def _confirm(self, final: Final, utterance: _Utterance, ended: Ended, heard: Heard) -> Final:
         write = partial(

@@ -30,9 +30,10 @@ from lingting.domain import (
 )
 from lingting.errors import Overloaded
 from lingting.recognition.endpoint import EndpointConfig
-from lingting.recognition.engine import Heard, OfflineEngine, Request
+from lingting.recognition.engine import Heard, Request
 from lingting.recognition.live import LiveConfig, LiveSession
 from lingting.recognition.observer import NOBODY, Observer
+from lingting.recognition.partials import LiveEngines
 from lingting.recognition.reading import in_order, segments
 from lingting.recognition.scheduler import Scheduler, Task
 from lingting.recognition.utterance import Writing, transcript
@@ -50,7 +51,7 @@ class Recognizer:
 
     Args:
         scheduler: owner of compute.
-        engine: makes the text.
+        engines: make the text; recordings take the one for final text.
         detector: voice activity.
         writing: how text is written.
         live: rules of live sessions.
@@ -65,7 +66,7 @@ class Recognizer:
     def __init__(
         self,
         scheduler: Scheduler,
-        engine: OfflineEngine,
+        engines: LiveEngines,
         *,
         detector: VoiceDetector,
         writing: Writing,
@@ -80,7 +81,8 @@ class Recognizer:
     ) -> None:
         self._observer = observer
         self._scheduler = scheduler
-        self._engine = engine
+        self._engines = engines
+        self._engine = engines.final
         self._detector = detector
         self._writing = writing
         self._live = live
@@ -205,7 +207,7 @@ class Recognizer:
         self._opened.append(time.monotonic())
         return LiveSession(
             self._scheduler,
-            self._engine,
+            self._engines,
             detector=self._detector,
             writing=self._writing,
             config=replace(self._live, endpoint=endpoint) if endpoint else self._live,
