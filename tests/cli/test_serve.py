@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import requests
 
 from lingting import samples
+from tests.api.serving import receive_all
 from tests.cli.test_command import lingting
 from tests.conftest import LiveServer, free_port, start_server
 from tests.requirements import require_program
@@ -214,3 +218,45 @@ def test_the_samples_are_written_again_where_they_are_missing(data_dir: Path) ->
     assert json.loads((folder / "file.json").read_text())["config"]["format"] == "pcm"
     assert json.loads((folder / "stream-0.json").read_text())["config"]["action"] == 1
     assert {entry.name for entry in folder.iterdir()} == set(samples.contents())
+
+
+def test_a_stop_under_load_finishes_every_request_and_stream_and_writes_their_usage(
+    tmp_path: Path, model_dir: Path
+) -> None:
+    server = start_server(tmp_path, model_dir)
+    headers = {"Authorization": f"Bearer {server.key}"}
+    sample = samples.contents()
+    packets = [json.loads(sample[name]) for name in sorted(sample) if name.startswith("stream-")]
+    begun = threading.Barrier(5)
+
+    def file() -> str:
+        port, body = int(server.url.rpartition(":")[2]), sample["sample.wav"]
+        head = f"POST /v1/audio/asr/flash HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.key}\r\n"
+        head += f"Content-Length: {len(body)}\r\nConnection: close\r\nExpect: 100-continue\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+            connection.sendall(head.encode())
+            assert connection.recv(1000).startswith(b"HTTP/1.1 100 "), "it is let in, and its body is read"
+            begun.wait(60)
+            connection.sendall(body)
+            answer = receive_all(connection)
+        sentences = json.loads(answer.partition(b"\r\n\r\n")[2])["flash_result"]["sentences"]
+        return "".join(sentence["text"] for sentence in sentences)
+
+    def stream(name: str) -> str:
+        url = f"{server.url}/open-apis/speech_to_text/v1/speech/stream_recognize"
+        for number, packet in enumerate(packets):
+            own = {**packet, "config": {**packet["config"], "stream_id": name * 16}}
+            answer = requests.post(url, json=own, headers=headers, timeout=60).json()
+            assert answer["code"] == 0, answer
+            if number == 0:
+                begun.wait(60)
+        return str(answer["data"]["recognition_text"])
+
+    with ThreadPoolExecutor(4) as callers:
+        said = [callers.submit(stream, name) for name in "abc"] + [callers.submit(file)]
+        begun.wait(60)
+        assert server.stop() == 0
+        assert [words(each.result()) for each in said] == [SPOKEN] * 4
+    with sqlite3.connect(tmp_path / "lingting.db") as database:
+        (seconds,) = database.execute("select sum(audio_seconds) from usage").fetchone()
+    assert seconds == pytest.approx(4 * 5.766, abs=0.1)
