@@ -57,7 +57,7 @@ CHINESE = {
     "requests_per_tenant": "一个租户同时处理中的请求数。",
     "audio_seconds_per_day": "一个租户每天（UTC）可发送的音频秒数；0 为不限。",
     "audio_seconds_per_month": "一个租户每月（UTC）可发送的音频秒数；0 为不限。",
-    "login_failures_per_minute": "同一地址、同一应用一分钟内登录失败多少次后拒绝更多登录。",
+    "login_failures_per_minute": "同一地址、同一应用一分钟内登录失败多少次后，让仍然失败的登录稍候。",
     "max_wait_seconds": "预计等待超过这么久，就拒绝新任务（秒）。",
     "request_timeout_seconds": "发送方发请求头超过这么久，或在请求体中停顿这么久，就断开。",
     "drain_seconds": "停止时最多为处理中的工作等多久。",

@@ -156,7 +156,7 @@ class Settings(BaseSettings):
         0, ge=0, description="Audio seconds a tenant may send per month (UTC); 0 sets no limit."
     )
     login_failures_per_minute: Count = Field(
-        10, description="Failed logins of an app from one address in a minute before more are refused."
+        10, description="Failed logins of an app from one address in a minute before wrong ones are told to wait."
     )
     max_wait_seconds: PositiveSeconds = Field(
         10.0, description="New work is refused when its predicted wait is longer than this, in seconds."

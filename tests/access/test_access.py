@@ -13,6 +13,7 @@ from lingting.access import (
     Access,
     AccessUnavailable,
     InvalidCredential,
+    IssuedToken,
     TooManyFailures,
     UnknownApp,
     UserToken,
@@ -256,20 +257,30 @@ async def test_a_wrong_secret_gets_no_token(door: Door) -> None:
             await door.access.issue_token(made.app.id, secret)
 
 
-async def test_guessing_is_bounded_and_the_right_secret_still_works_from_elsewhere(door: Door) -> None:
+async def test_ten_wrong_secrets_never_lock_out_the_right_one(door: Door) -> None:
+    made = door.app()
+    for number in range(30):
+        with pytest.raises(WrongSecret if number < 10 else TooManyFailures):
+            await door.access.issue_token(made.app.id, f"guess {number}", address="198.51.100.7")
+        await door.access.issue_token(made.app.id, made.app_secret, address="198.51.100.7")
+
+
+async def test_wrong_secrets_are_told_to_wait_after_ten_in_a_minute(door: Door) -> None:
     made = door.app()
     for _ in range(10):
         with pytest.raises(WrongSecret):
             await door.access.issue_token(made.app.id, "guess", address="198.51.100.7")
     with pytest.raises(TooManyFailures) as caught:
-        await door.access.issue_token(made.app.id, made.app_secret, address="198.51.100.7")
+        await door.access.issue_token(made.app.id, "guess", address="198.51.100.7")
     assert 0 < caught.value.retry_after <= 60
-    await door.access.issue_token(made.app.id, made.app_secret, address="203.0.113.1")
+    with pytest.raises(WrongSecret):
+        await door.access.issue_token(made.app.id, "guess", address="203.0.113.1")
     door.clock.turn(61)
-    await door.access.issue_token(made.app.id, made.app_secret, address="198.51.100.7")
+    with pytest.raises(WrongSecret):
+        await door.access.issue_token(made.app.id, "guess", address="198.51.100.7")
 
 
-async def test_many_guesses_at_once_learn_no_more_than_a_few_would(door: Door) -> None:
+async def test_of_many_guesses_at_once_ten_are_told_that_they_are_wrong_and_the_right_one_passes(door: Door) -> None:
     made = door.app()
     guesses = ["guess"] * 60 + [made.app_secret]
     answers = await asyncio.gather(
@@ -277,7 +288,8 @@ async def test_many_guesses_at_once_learn_no_more_than_a_few_would(door: Door) -
         return_exceptions=True,
     )
     assert sum(isinstance(answer, WrongSecret) for answer in answers) == 10
-    assert sum(isinstance(answer, TooManyFailures) for answer in answers) >= 50
+    assert sum(isinstance(answer, TooManyFailures) for answer in answers) == 50
+    assert isinstance(answers[-1], IssuedToken)
 
 
 async def test_failures_of_one_app_do_not_slow_another_behind_the_same_proxy(door: Door) -> None:
@@ -288,12 +300,17 @@ async def test_failures_of_one_app_do_not_slow_another_behind_the_same_proxy(doo
     await door.access.issue_token(healthy.app.id, healthy.app_secret, address="198.51.100.7")
 
 
-async def test_guessing_names_of_apps_is_bounded(door: Door) -> None:
+async def test_guessing_names_of_apps_is_bounded_and_an_app_that_exists_passes(door: Door) -> None:
+    made = door.app()
     for number in range(10):
         with pytest.raises(UnknownApp):
-            await door.access.issue_token(f"no form of ours {number}", "guess", address="198.51.100.7")
-    with pytest.raises(TooManyFailures):
-        await door.access.issue_token("nor this", "guess", address="198.51.100.7")
+            await door.access.issue_token(
+                ("no form of ours {}", "cli_{:016x}")[number % 2].format(number), "x", "address"
+            )
+    for name in ("nor this", "cli_00000000000000ff"):
+        with pytest.raises(TooManyFailures):
+            await door.access.issue_token(name, "x", "address")
+    await door.access.issue_token(made.app.id, made.app_secret, "address")
 
 
 async def test_a_successful_login_is_never_counted_as_a_failure(door: Door) -> None:

@@ -41,8 +41,8 @@ def database_url(used_postgresql: UsedDatabase) -> str:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same limits, shorter, so that the tests are."""
-    monkeypatch.setattr("lingting.access.access.CALL_SECONDS", 1.5)
-    monkeypatch.setattr("lingting.access.access._TRANSACTION_SECONDS", 1.0)
+    monkeypatch.setattr("lingting.access.access.CALL_SECONDS", 2.5)
+    monkeypatch.setattr("lingting.access.access._TRANSACTION_SECONDS", 2.0)
     monkeypatch.setattr("lingting.access.access._OUTAGE_SECONDS", 0.2)
     monkeypatch.setattr("lingting.access.directory.COMMAND_SECONDS", 1.0)
 

@@ -188,3 +188,29 @@ async def test_what_is_used_so_far_is_the_sum_of_all_nodes_written_or_not(node: 
         await one.usage.flush()
         assert await used(one, "default") == (11.0, 11.0)
         assert await used(one, "another") == (0.0, 0.0)
+
+
+async def test_a_backlog_is_written_in_pieces_and_counted_throughout(
+    node: Node, operator: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lingting.access.usage.BATCH_ROWS", 10)
+    who = Principal("default", "default", None, "key_1", "x", frozenset())
+    written = 0
+    async with node() as access:
+        real = access.usage._run
+
+        async def counting(*arguments: object) -> object:
+            nonlocal written
+            assert access.usage.audio_used("default") == (95.0, 95.0)
+            written += 1
+            return await real(*arguments)
+
+        await access.usage.load("default")
+        for number in range(95):
+            record(access.usage, who, "file", f"model-{number}", 1)
+        monkeypatch.setattr(access.usage, "_run", counting)
+        await access.usage.flush()
+        assert access.usage.audio_used("default") == (95.0, 95.0)
+        assert written == 10
+    (row,) = operator.usage(DAY, DAY, [])
+    assert (row["requests"], row["audio_seconds"]) == (95, 95.0)

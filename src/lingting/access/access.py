@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from lingting.access.limits import Limits
 from lingting.access.lookup import Grant
 from lingting.access.principal import Principal
 from lingting.access.records import CreatedApp, CreatedKey
+from lingting.access.refusals import Refusals
 from lingting.access.signing import SigningKeys
 from lingting.access.usage import Usage
 from lingting.settings import Settings
@@ -36,6 +38,7 @@ KNOWN_SECONDS = 3600.0
 _TRANSACTION_SECONDS = 4.0
 _REFRESH_SECONDS = 0.5
 _OUTAGE_SECONDS = 2.0
+_LOOK_AGAIN_SECONDS = 0.05
 _THREADS = 4
 _CACHED_GRANTS = 10_000
 _LONGEST_BEARER = 512
@@ -89,10 +92,11 @@ class Access:
         # What everybody waits for does not wait behind look-ups of unknown credentials.
         self._own_threads = ThreadPoolExecutor(2, thread_name_prefix="lingting-access-own")
         self._grants: dict[bytes, Grant] = {}
+        self._refusals = Refusals(monotonic)
         self._changes: Changes | None = None
         self._seen: tuple[int, int] | None = None
         self._silent_since: float | None = None
-        self._skip_until = -inf
+        self._skip_until = self._look_again_at = -inf
         self._generation = -1
         self._refreshing: asyncio.Task[None] | None = None
         self._signing_keys = SigningKeys()
@@ -108,7 +112,7 @@ class Access:
             DatabaseError: the database cannot be opened; the message says what to do.
         """
         await asyncio.get_running_loop().run_in_executor(self._own_threads, self._database.open)
-        _, self._signing_keys = await self._run(lookup.state_of, self._database)
+        self._generation, self._signing_keys = await self._run(lookup.state_of, self._database)
         self._changes = await self._run(Changes, self._database, self._check_seconds)
         await self.usage.start()
         await self.limits.start()
@@ -139,47 +143,66 @@ class Access:
         if len(bearer) > _LONGEST_BEARER:
             raise InvalidCredential("the bearer is too long to be a token or an API key", "malformed")
         digest = hashlib.sha256(bearer.encode("utf-8", "surrogatepass")).digest()
-        grant = self._grants.get(digest)
-        if grant is not None:
+        if digest in self._grants or self._refusals.find(digest):
             await self._refresh(_REFRESH_SECONDS)
-            grant = self._grants.get(digest)
+        if (refusal := self._refusals.find(digest)) is not None:
+            raise refusal
+        grant = self._grants.get(digest)
         if grant is None or grant.valid_until <= self._clock() or self._silent_for() > KNOWN_SECONDS:
-            grant = await self._answered(self._look_up(bearer, digest))
+            grant = await self._answered(self._refusing(digest, partial(self._look_up, bearer, digest)))
         self.usage.touch(grant.principal)
         return grant.principal
 
     async def issue_token(self, app_id: str, app_secret: str, address: str = "") -> IssuedToken:
         """The tenant access token of an app: the same one while 30 minutes or more of it remain, else a fresh one.
 
-        `address` is where the login came from; failures are counted for it.
+        `address` is where the login came from: failures are counted for it. The right secret always passes.
 
         Raises:
             UnknownApp: no enabled app has this id.
             WrongSecret: the secret is another.
-            TooManyFailures: too many logins failed; nothing was looked at.
+            TooManyFailures: either of the two, too often.
             AccessUnavailable: the database does not answer.
         """
-        known = app_id if credentials.is_app_id(app_id) else "?"
-        await self.limits.check_login(known, address)
         try:
-            if known == "?":
+            if not credentials.is_app_id(app_id):
                 raise UnknownApp("an app_id is cli_ and 16 hexadecimal digits; `lingting apps list` shows all")
-            secret_hash = credentials.hashed(app_secret)
-            token, expires_in = await self._answered(self._query(lookup.log_in, app_id, secret_hash, self._clock()))
-        except (UnknownApp, WrongSecret):
-            await self.limits.check_login(known, address)
-            await self.limits.login_failed(known, address)
+            return await self._log_in(app_id, credentials.hashed(app_secret))
+        except UnknownApp:
+            await self.limits.login_failed("?", address)  # one count for all names: there are too many to count each
             raise
-        await self.limits.check_login(known, address)  # guesses that ran beside this one may have failed meanwhile
-        return IssuedToken(token, expires_in)
+        except WrongSecret:
+            await self.limits.login_failed(app_id, address)
+            raise
 
     async def create_demo(self) -> tuple[CreatedApp, CreatedKey] | None:
         """The first start's app and key with their secrets; None when this database ever had any."""
         made: tuple[CreatedApp, CreatedKey] | None = await self._run(self.directory.create_demo)
         return made
 
-    async def _look_up(self, bearer: str, digest: bytes) -> Grant:
+    async def _log_in(self, app_id: str, secret_hash: str) -> IssuedToken:
+        digest = hashlib.sha256(f"{app_id} {secret_hash}".encode()).digest()
+        if self._refusals.find(digest) is not None:
+            await self._refresh(_REFRESH_SECONDS)
+        if (refusal := self._refusals.find(digest)) is not None:
+            raise refusal
+        query = partial(self._query, lookup.log_in, app_id, secret_hash, self._clock())
+        token, expires_in = await self._answered(self._refusing(digest, query))
+        return IssuedToken(token, expires_in)
+
+    async def _refusing(self, digest: bytes, work: Callable[[], Awaitable[_T]]) -> _T:
+        """The result of a look-up; a refusal is remembered unless credentials changed meanwhile."""
         await self._refresh()
+        before = self._generation, self._database.changes
+        try:
+            return await work()
+        except (InvalidCredential, UnknownApp, WrongSecret) as error:
+            lasting = not isinstance(error, InvalidCredential) or error.reason != "expired"  # by a clock that is behind
+            if lasting and before == (self._generation, self._database.changes):
+                self._refusals.add(digest, error)
+            raise
+
+    async def _look_up(self, bearer: str, digest: bytes) -> Grant:
         self._grants.pop(digest, None)
         now = self._clock()
         grant: Grant
@@ -187,7 +210,7 @@ class Access:
             grant = await self._query(lookup.by_key, digest.hex(), now)
         else:
             proven = self._signing_keys.decode(bearer, now)
-            if proven is None and tokens.has_form(bearer) and not (self._changes and self._changes.exact):
+            if proven is None and tokens.has_form(bearer) and self._may_look_again():
                 self._seen = None  # another node may have signed it with a key that is too new to have been noticed
                 await self._refresh()
                 proven = self._signing_keys.decode(bearer, now)
@@ -199,6 +222,14 @@ class Access:
                 del self._grants[next(iter(self._grants))]
             self._grants[digest] = grant
         return grant
+
+    def _may_look_again(self) -> bool:
+        """Whether to look for changes out of turn, which forged tokens may not make us do all the time."""
+        now = self._monotonic()
+        if self._changes is None or self._changes.exact or now < self._look_again_at:
+            return False
+        self._look_again_at = now + _LOOK_AGAIN_SECONDS
+        return True
 
     async def _refresh(self, patience: float | None = None) -> None:
         """Return once what is in memory is at least as new as this call, or the database is silent.
@@ -232,6 +263,7 @@ class Access:
         self._silent_since = None
         if generation != self._generation:
             self._grants.clear()
+            self._refusals.clear()
             self._generation, self._signing_keys = generation, keys
         self._seen = version
 

@@ -33,9 +33,6 @@ class Counter(Protocol):
     async def hit(self, item: limits.RateLimitItem, *key: str) -> bool:
         """Count one hit unless the window is full."""
 
-    async def test(self, item: limits.RateLimitItem, *key: str) -> bool:
-        """Whether one more hit would fit."""
-
     async def reset_seconds(self, item: limits.RateLimitItem, *key: str) -> float:
         """Seconds until the oldest hit leaves the window."""
 
@@ -75,9 +72,6 @@ class MemoryCounter:
 
     async def hit(self, item: limits.RateLimitItem, *key: str) -> bool:
         return await self._window.hit(item, *key)
-
-    async def test(self, item: limits.RateLimitItem, *key: str) -> bool:
-        return await self._window.test(item, *key)
 
     async def reset_seconds(self, item: limits.RateLimitItem, *key: str) -> float:
         return (await self._window.get_window_stats(item, *key)).reset_time - self._clock()
@@ -195,9 +189,6 @@ class RedisCounter:
 
     async def hit(self, item: limits.RateLimitItem, *key: str) -> bool:
         return await self._window.hit(item, *key)
-
-    async def test(self, item: limits.RateLimitItem, *key: str) -> bool:
-        return await self._window.test(item, *key)
 
     async def reset_seconds(self, item: limits.RateLimitItem, *key: str) -> float:
         return (await self._window.get_window_stats(item, *key)).reset_time - time.time()

@@ -38,7 +38,7 @@ class TooManyFailures(AccessError):
     """Logins of this app from this address failed too often.
 
     Attributes:
-        retry_after: seconds after which another login is looked at.
+        retry_after: seconds after which a wrong one is told so again.
     """
 
     def __init__(self, retry_after: float) -> None:

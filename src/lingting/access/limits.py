@@ -176,19 +176,15 @@ class Limits:
         if seconds:
             self._usage.charge(principal, interface, model, seconds)
 
-    async def check_login(self, app_id: str, address: str) -> None:
-        """Pass while the logins of this app from this address failed seldom enough.
+    async def login_failed(self, app_id: str, address: str) -> None:
+        """Count one failed login of an app from an address.
 
         Raises:
-            TooManyFailures: they did not; the true secret is refused too, so that guessing learns nothing.
+            TooManyFailures: they failed too often in the last minute.
         """
         item, key = self._login_window(app_id, address)
-        if not await self._count(_test(item, key)):
+        if not await self._count(_hit(item, key)):
             raise TooManyFailures(max(1.0, await self._count(_reset(item, key))))
-
-    async def login_failed(self, app_id: str, address: str) -> None:
-        """Count one failed login."""
-        await self._count(_hit(*self._login_window(app_id, address)))
 
     def _login_window(self, app_id: str, address: str) -> tuple[RateLimitItem, tuple[str, ...]]:
         return _per_minute(self._settings.login_failures_per_minute), ("login", app_id, address)
@@ -249,10 +245,6 @@ class Limits:
 
 def _hit(item: RateLimitItem, key: tuple[str, ...]) -> Callable[[Counter], Awaitable[bool]]:
     return lambda counter: counter.hit(item, *key)
-
-
-def _test(item: RateLimitItem, key: tuple[str, ...]) -> Callable[[Counter], Awaitable[bool]]:
-    return lambda counter: counter.test(item, *key)
 
 
 def _reset(item: RateLimitItem, key: tuple[str, ...]) -> Callable[[Counter], Awaitable[float]]:

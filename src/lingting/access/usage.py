@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import time
 import uuid
@@ -29,17 +30,23 @@ from lingting.access.schema import api_keys, apps, tenants, usage, usage_batches
 FLUSH_SECONDS = 2.0
 LOAD_SECONDS = 1.0
 OUTAGE_SECONDS = 5.0
+CLOSE_SECONDS = 10.0
 LAST_USE_SECONDS = 60.0
+BATCH_ROWS = 100
+"""Rows of a transaction: few, so that a slow database writes them in the time it gets."""
+
 MOST_ROWS = 50_000
 """Rows that are kept while they cannot be written; of what comes on top only the tenant and the day are kept."""
 
 DIMENSIONS = ("tenant", "app", "interface", "model", "day")
 _WATCH_SECONDS = 60.0
 _MODEL_LENGTH = 200
+_ROUNDING = 1e-6
 _FORGOTTEN_SECONDS = 30 * 86400
 _OTHER = "?"
 _logger = logging.getLogger(__name__)
-_T = TypeVar("_T")
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 _Row = tuple[str, str, str, str, str]
 Run = Callable[..., Awaitable[Any]]
 
@@ -60,11 +67,14 @@ class _Batch:
     def __bool__(self) -> bool:
         return bool(self.counts or self.last_use)
 
-    def audio(self, tenant_id: str, days: str) -> float:
-        """Seconds of one tenant on the days that begin with `days`: a day or a month."""
-        return sum(
-            count.audio_seconds for row, count in self.counts.items() if row[0] == tenant_id and row[1].startswith(days)
-        )
+    def taken(self, most: int) -> _Batch:
+        """A batch with at most so many of the counts and of the times of last use, which leave this one."""
+        return _Batch(counts=_moved(self.counts, most), last_use=_moved(self.last_use, most))
+
+
+def _moved(items: dict[_K, _V], most: int) -> dict[_K, _V]:
+    """The first of the items, which leave the dictionary."""
+    return {key: items.pop(key) for key in list(itertools.islice(items, most))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +100,7 @@ class Usage:
         self._pending = _Batch()
         self._writing = _Batch()
         self._written = ""
+        self._unwritten: dict[str, dict[str, float]] = {}
         self._load_again = -inf
         self._sums: dict[str, _Sums] = {}
         self._asked: dict[str, float] = {}
@@ -107,6 +118,8 @@ class Usage:
     def charge(self, principal: Principal, interface: str, model: str, audio_seconds: float) -> None:
         """Count seconds of audio; negative ones take a charge back."""
         self._count(principal, interface, model).audio_seconds += audio_seconds
+        days = self._unwritten.setdefault(principal.tenant_id, {})
+        days[self.today()] = days.get(self.today(), 0.0) + audio_seconds
 
     def touch(self, principal: Principal) -> None:
         """Note that a credential was used just now; written at most once a minute."""
@@ -135,12 +148,12 @@ class Usage:
         """
         today = self.today()
         sums = self._sums.get(tenant_id, _Sums(today, 0.0, 0.0))
-        batches = (self._pending, self._writing)
+        unwritten = self._unwritten.get(tenant_id, {})
         day = sums.day_seconds if sums.day == today else 0.0
         month = sums.month_seconds if sums.day[:7] == today[:7] else 0.0
         return (
-            day + sum(batch.audio(tenant_id, today) for batch in batches),
-            month + sum(batch.audio(tenant_id, today[:7]) for batch in batches),
+            day + unwritten.get(today, 0.0),
+            month + sum(seconds for each, seconds in unwritten.items() if each[:7] == today[:7]),
         )
 
     async def summary(self, since: date, until: date, by: Sequence[str]) -> list[dict[str, Any]]:
@@ -169,14 +182,18 @@ class Usage:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
-        await self.flush()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self.flush()
+        except TimeoutError:
+            _logger.warning("usage was not written in time: %d rows are lost", len(self._pending.counts))
 
     async def flush(self) -> None:
         """Write what was counted; on failure it is kept for the next time."""
         async with self._flushing:
-            for _ in range(2):  # what could not be written before, then what came since
-                if not self._writing:
-                    self._writing, self._pending = self._pending, _Batch()
+            while True:
+                if not self._writing:  # else it could not be written before
+                    self._writing = self._pending.taken(BATCH_ROWS)
                 watched = self._watched()
                 if not self._writing and not watched:
                     return
@@ -186,10 +203,21 @@ class Usage:
                 except (SQLAlchemyError, OSError) as error:
                     _logger.warning("usage could not be written and is kept: %s", type(error).__name__)
                     return
-                self._written = self._writing.id
-                self._writing = _Batch()
+                self._settle()
                 if not self._pending:
                     return
+
+    def _settle(self) -> None:
+        """What was being written is in the database, and in its sums."""
+        for (tenant_id, day, *_), count in self._writing.counts.items():
+            days = self._unwritten.setdefault(tenant_id, {})
+            left = days.pop(day, 0.0) - count.audio_seconds
+            if abs(left) >= _ROUNDING:
+                days[day] = left
+            if not days:
+                del self._unwritten[tenant_id]
+        self._written = self._writing.id
+        self._writing = _Batch()
 
     async def _flush_forever(self) -> None:
         while True:
