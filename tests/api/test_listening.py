@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -81,6 +82,8 @@ def test_an_address_with_too_many_connections_gets_no_more_and_others_do(tmp_pat
             with connections(server.address, 1, "127.0.0.2") as (sixth,):
                 assert closed(sixth)
             assert alive(server)
+            shown = requests.get(server.url + "/metrics", timeout=10).text
+            assert 'lingting_connections_refused_total{reason="address"} 1.0' in shown
         deadline = time.monotonic() + 10
         while True:
             with connections(server.address, 1, "127.0.0.2", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") as (again,):
@@ -128,7 +131,14 @@ def test_a_handshake_has_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     async def wait_for_the_end() -> bytes:
         with listen("127.0.0.1", 0) as listener:
-            door = gate.Gate(listener, lambda _: asyncio.Protocol(), tls=context, per_address=5, exempt=lambda _: False)
+            door = gate.Gate(
+                listener,
+                lambda _: asyncio.Protocol(),
+                tls=context,
+                per_address=5,
+                exempt=lambda _: False,
+                refused=print,
+            )
             reader, writer = await asyncio.open_connection(*listener.getsockname())
             try:
                 return await asyncio.wait_for(reader.read(), 10)
@@ -183,3 +193,17 @@ def test_a_head_that_is_no_http_is_answered_in_the_words_of_its_interface(
             "code": str(status),
             "httpCode": status,
         }
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits another process")
+def test_a_server_that_has_no_descriptors_left_makes_room_and_goes_on(tmp_path: Path, processes: list[Process]) -> None:
+    server = Process(tmp_path)
+    processes.append(server)
+    used = len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (used + 20, used + 20))
+    with connections(server.address, 60, "127.0.0.2"):
+        for _ in range(5):
+            assert alive(server)
+    assert "no connection can be accepted: Too many open files" in server.log.read_text()
+    shown = requests.get(server.url + "/metrics", timeout=10).text
+    assert 'lingting_connections_refused_total{reason="descriptors"}' in shown

@@ -201,6 +201,7 @@ class Server(uvicorn.Server):
                 tls=self._tls,
                 per_address=settings.connections_per_address,
                 exempt=Proxies(settings).trusts,
+                refused=self._service.metrics.refused,
             )  # type: ignore[misc]
             for listener in sockets
         ]

@@ -74,6 +74,13 @@ class Metrics:
             "lingting_failed_utterances", "Live utterances without text: the engine failed.", registry=self.registry
         )
 
+        self._connections = Counter(
+            "lingting_connections_refused",
+            "Connections refused, or cut before their first request.",
+            ["reason"],
+            registry=self.registry,
+        )
+
     def gauge(self, name: str, documentation: str, value: Callable[[], float]) -> None:
         """Show a number that is read when it is asked for."""
         Gauge(name, documentation, registry=self.registry).set_function(value)
@@ -96,6 +103,10 @@ class Metrics:
     def lost(self) -> None:
         """See `Observer`."""
         self._lost.inc()
+
+    def refused(self, reason: str) -> None:
+        """Count one connection that was refused, or cut before its first request."""
+        self._connections.labels(reason).inc()
 
     def observe(self, interface: str, code: int, seconds: float, audio_seconds: float) -> None:
         """Count one answered request; `code` is the protocol's own, 0 for success."""

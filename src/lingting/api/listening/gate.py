@@ -45,6 +45,7 @@ class Gate:
         tls: context of the handshake; None speaks plain TCP.
         per_address: most connections of one address, or of one /64 network of IPv6.
         exempt: whether an address is a trusted proxy, behind which many clients are.
+        refused: told why a connection is refused or cut: "address", "slow", "full" or "descriptors".
     """
 
     def __init__(
@@ -55,12 +56,14 @@ class Gate:
         tls: ssl.SSLContext | None,
         per_address: int,
         exempt: Callable[[str], bool],
+        refused: Callable[[str], None],
     ) -> None:
         self._listener = listener
         self._make = make
         self._tls = tls
         self._per_address = per_address
         self._exempt = exempt
+        self._refused = refused
         self._most = most_connections()
         self._by_network: Counter[str] = Counter()
         self._open: set[_Client] = set()
@@ -83,37 +86,44 @@ class Gate:
         while True:
             try:
                 accepted, address = await loop.sock_accept(self._listener)
+                self._take(accepted, str(address[0]))
+            except ConnectionAbortedError:
+                pass  # that client left before it was accepted
             except OSError as error:
                 if error.errno in _NO_DESCRIPTORS:
-                    self._say("descriptors", "no connection can be accepted: %s; raise LimitNOFILE", error.strerror)
+                    self._refused("descriptors")
                     self._cut_oldest()
-                    await asyncio.sleep(_PAUSE_SECONDS)
-                continue  # else that client left before it was accepted
-            host = str(address[0])
-            network = _network(host)
-            if self._by_network[network] >= self._per_address and not self._exempt(host):
-                accepted.close()
-                self._say(
-                    network,
-                    "%s has %d connections and gets no more: LINGTING_CONNECTIONS_PER_ADDRESS; if it is a proxy of "
-                    "yours, name it in LINGTING_TRUSTED_PROXIES",
-                    network,
-                    self._per_address,
-                )
-                continue
-            if len(self._open) >= self._most and not self._cut_oldest():
-                accepted.close()
-                self._say("all", "there are %d connections and no more are accepted", len(self._open))
-                continue
-            client = _Client(accepted, network, self._left)
-            self._by_network[network] += 1
-            self._open.add(client)
-            self._waiting[client] = None
-            if len(self._waiting) > MAX_WAITING:
-                self._cut_oldest()
-            task = asyncio.create_task(self._admit(client))
-            self._admitting.add(task)
-            task.add_done_callback(self._admitting.discard)
+                self._say("error", "no connection can be accepted: %s", error.strerror)
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    def _take(self, accepted: socket.socket, host: str) -> None:
+        """Let a connection in, or close it."""
+        network = _network(host)
+        if self._by_network[network] >= self._per_address and not self._exempt(host):
+            accepted.close()
+            self._refused("address")
+            self._say(
+                network,
+                "%s has %d connections and gets no more: LINGTING_CONNECTIONS_PER_ADDRESS; if it is a proxy of yours, "
+                "name it in LINGTING_TRUSTED_PROXIES",
+                network,
+                self._per_address,
+            )
+            return
+        if len(self._open) >= self._most and not self._cut_oldest():
+            accepted.close()
+            self._refused("full")
+            self._say("full", "there are %d connections and no more are accepted", len(self._open))
+            return
+        client = _Client(accepted, network, self._left)
+        self._by_network[network] += 1
+        self._open.add(client)
+        self._waiting[client] = None
+        if len(self._waiting) > MAX_WAITING:
+            self._cut_oldest()
+        task = asyncio.create_task(self._admit(client))
+        self._admitting.add(task)
+        task.add_done_callback(self._admitting.discard)
 
     async def _admit(self, client: _Client) -> None:
         client.setblocking(False)
@@ -145,6 +155,7 @@ class Gate:
         """Ends the connection that has waited longest; False when none waits."""
         for client in self._waiting:
             del self._waiting[client]
+            self._refused("slow")
             with contextlib.suppress(OSError):
                 client.shutdown(socket.SHUT_RDWR)  # its transport sees the end, and closes it
             return True
