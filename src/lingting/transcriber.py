@@ -7,6 +7,7 @@ import math
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -29,8 +30,8 @@ from lingting.settings import Settings, load
 
 T = TypeVar("T")
 
-Audio: TypeAlias = str | PathLike[str] | bytes | NDArray[np.float32] | NDArray[np.int16]
-"""A recording: the path of an audio file, its content, or samples of one channel."""
+Audio: TypeAlias = str | PathLike[str] | bytes | NDArray[np.float32] | NDArray[np.int16] | Recording
+"""A recording: the path of an audio file, its content, samples of one channel, or what `Transcriber.recording` gave."""
 
 LONGEST_SECONDS: Seconds = 24 * 3600.0
 
@@ -129,7 +130,7 @@ class Transcriber:
             OSError: the file cannot be read.
         """
         options = _options(language, hot_words, convert_numbers, max_sentence_silence)
-        with self._recording(audio, sample_rate) as recording:
+        with self._opened(audio, sample_rate) as recording:
             return self._call(self._recognition.recognizer.recognize(recording, options))
 
     def sentences(
@@ -144,12 +145,12 @@ class Transcriber:
     ) -> Iterator[Sentence]:
         """The sentences of a recording in order, each as soon as it is known. Arguments and errors: `transcribe`."""
         options = _options(language, hot_words, convert_numbers, max_sentence_silence)
-        with self._recording(audio, sample_rate) as recording:
+        with self._opened(audio, sample_rate) as recording:
             yield from self._sentences(recording, options)
 
     def samples(self, audio: Audio, *, sample_rate: int = SAMPLE_RATE) -> Samples:
         """A recording as recognition hears it: shape (n,), float32 at 16 kHz. Arguments and errors: `transcribe`."""
-        with self._recording(audio, sample_rate) as recording:
+        with self._opened(audio, sample_rate) as recording:
             return recording.window(0, recording.size)
 
     def stream(
@@ -195,7 +196,13 @@ class Transcriber:
             task.cancel()
         await asyncio.gather(*ours, return_exceptions=True)
 
-    def _recording(self, audio: Audio, sample_rate: int) -> Recording:
+    def recording(self, audio: Audio, *, sample_rate: int = SAMPLE_RATE) -> Recording:
+        """A recording that is decoded and not recognised yet: how long it is, and what is wrong with it.
+
+        Use it with `with`, or close it. Arguments and errors: `transcribe`.
+        """
+        if isinstance(audio, Recording):
+            return audio
         if isinstance(audio, np.ndarray):
             return Recording.of_samples(_resampled(_mono(audio), sample_rate))
         if isinstance(audio, bytes):
@@ -206,6 +213,11 @@ class Transcriber:
         path = Path(audio)
         suffix = path.suffix.lower().lstrip(".")
         return self._decode(path, suffix if suffix in DECLARED else "wav", sample_rate)
+
+    def _opened(self, audio: Audio, sample_rate: int) -> AbstractContextManager[Recording]:
+        """The recording while it is used; one that is the caller's stays open."""
+        recording = self.recording(audio, sample_rate=sample_rate)
+        return nullcontext(recording) if recording is audio else recording
 
     def _sentences(self, recording: Recording, options: RecognitionOptions) -> Iterator[Sentence]:
         pending = self._recognition.recognizer.sentences(recording, options)

@@ -91,9 +91,9 @@ class Recognizer:
             self.running -= 1
         seconds = samples.size / 16000
         if not samples.any():
-            return Transcript("", seconds)
+            return Transcript("", seconds, warning=recording.warning)
         text = f"heard {samples.size} samples"
-        return Transcript(text, seconds, "en", (Sentence(text, 0.25, seconds + 0.004, (), "en"),))
+        return Transcript(text, seconds, "en", (Sentence(text, 0.25, seconds + 0.004, (), "en"),), recording.warning)
 
     async def sentences(
         self, recording: Recording, options: RecognitionOptions, account: Account | None = None
@@ -147,10 +147,16 @@ class Live:
 
 
 class Decoder:
-    """Takes `RIFF` and raw samples behind it for audio, and raw samples when told so; `budget` is its memory."""
+    """Takes `RIFF` and raw samples behind it for audio, and raw samples when told so.
+
+    Attributes:
+        budget: its memory.
+        missing: seconds that every file is said to lack.
+    """
 
     def __init__(self) -> None:
         self.budget = AudioBudget()
+        self.missing = 0.0
 
     def admit(self, tenant: str) -> None:
         """Whether there is memory for another file."""
@@ -174,7 +180,9 @@ class Decoder:
             raise EmptyAudio("there are no samples in the audio")
         if samples.size > max_seconds * 16000:
             raise AudioTooLong(f"the audio is longer than {max_seconds:g} s", max_seconds)
-        return Recording.of_samples(samples)
+        recording = Recording.of_samples(samples)
+        recording.missing = self.missing
+        return recording
 
 
 @dataclass

@@ -208,6 +208,45 @@ def test_a_truncated_file_gives_what_is_there(tmp_path, name):
     assert 16_000 < _once(path).size < SOUND.size
 
 
+def _missing(path, format=None):
+    async def main():
+        async with _decoder() as decoder:
+            with await decoder.decode(
+                path, format=format or path.suffix[1:], sample_rate=16_000, max_seconds=60.0
+            ) as recording:
+                return recording.missing, recording.duration, recording.warning
+
+    return asyncio.run(main())
+
+
+DECLARING = ["wav-16k", "wav-24bit", "wav-float", "flac-5.1", "flac-96k", "mp4-moov-in-front", "webm"]
+
+
+@pytest.mark.parametrize("name", DECLARING)
+def test_a_file_that_breaks_off_says_how_much_is_missing_where_it_declares_its_length(tmp_path, name):
+    path = _encode(tmp_path, name)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    missing, duration, warning = _missing(path)
+    assert missing + duration == pytest.approx(6.0, abs=0.15)
+    assert warning == f"the file ends after {duration:.1f} s of the {missing + duration:.1f} s that it declares"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_nothing_is_missing_in_a_whole_file(tmp_path, name):
+    missing, _, warning = _missing(_encode(tmp_path, name))
+    assert (missing, warning) == (0.0, None)
+
+
+@pytest.mark.parametrize("length", [0, 0xFFFFFFFF, 0x7FFFFFFF, 0x80000000])
+@pytest.mark.parametrize("rate", [16_000, 8_000])
+def test_the_length_that_a_writer_to_a_pipe_puts_into_a_wav_promises_nothing(tmp_path, length, rate):
+    data = (buzz(2.0, rate) * 32767).astype("<i2").tobytes()
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"RIFF" + struct.pack("<I", length) + b"WAVE" + form + struct.pack("<4sI", b"data", length) + data)
+    assert _missing(path)[0] == 0.0
+
+
 def test_truncations_and_mutations_cost_one_audio_error_at_most(tmp_path):
     generator = random.Random(11)
 

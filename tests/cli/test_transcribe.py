@@ -14,11 +14,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lingting.cli import outputs
 from lingting.cli.outputs import NotFound, Source
 from lingting.errors import LingtingError
+from tests.audio.sounds import encode
 from tests.conftest import LINGTING, LiveServer, free_port
 from tests.recordings import recording
 
@@ -46,6 +48,22 @@ def test_one_recording_is_printed(data_dir: Path) -> None:
     shown = transcribe(recording("asr_example").path, data_dir=data_dir)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "甚至出现交易几乎" in shown.stdout
+
+
+@engine
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_recording_that_breaks_off_is_printed_and_a_line_says_what_is_missing(
+    data_dir: Path, live_server: LiveServer, tmp_path: Path, remote: bool
+) -> None:
+    whole = encode(tmp_path / "whole.flac", np.tile(recording("asr_example").samples, 4), "flac", 16_000)
+    broken = tmp_path / "broken.flac"
+    broken.write_bytes(whole.read_bytes()[: whole.stat().st_size // 3])
+    options = ["--server", live_server.url, "--key", live_server.key] if remote else []
+    shown = transcribe(broken, *options, data_dir=data_dir)
+    assert shown.returncode == 0
+    assert "甚至出现交易几乎" in shown.stdout
+    line = r"lingting: .*broken\.flac: warning: the file ends after \d+\.\d s of the \d+\.\d s that it declares\n"
+    assert re.fullmatch(line, shown.stderr)
 
 
 @engine

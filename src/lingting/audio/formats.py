@@ -55,6 +55,21 @@ def sniff(file: BinaryIO) -> str | None:
     return _magic(head) or _frames(head) or ("mp3" if tagged else None)
 
 
+def wav_seconds(file: BinaryIO) -> float:
+    """Seconds that the header of a WAV file promises; 0 where it promises nothing, as that of a pipe."""
+    file.seek(0)
+    head = file.read(_SNIFFED)
+    position, bytes_per_second = 12, 0
+    while position + 8 <= len(head):
+        name, length = head[position : position + 4], int.from_bytes(head[position + 4 : position + 8], "little")
+        if name == b"fmt ":
+            bytes_per_second = int.from_bytes(head[position + 16 : position + 20], "little")
+        elif name == b"data":
+            return length / bytes_per_second if bytes_per_second and length < PIPE_LENGTH else 0.0
+        position += 8 + length + length % 2
+    return 0.0
+
+
 def missing(there: float, declared: float) -> float:
     """Seconds that a file lacks of those that it declares; 0 where the difference is that of padded frames."""
     lacking = declared - there

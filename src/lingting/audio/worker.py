@@ -24,7 +24,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from lingting.audio.formats import PIPE_LENGTH, missing
+from lingting.audio.formats import missing, wav_seconds
 from lingting.audio.sandbox import confine
 
 RATE = 16_000
@@ -64,7 +64,7 @@ _CODECS = frozenset(
     }
 )
 _TRUSTED_DURATION = {"mov", "flac", "matroska", "ogg"}  # the others estimate it, or copy a length that may be false
-_DECLARED_DURATION = {"mov", "flac", "matroska", "wav"}  # of Ogg it is that of the pages that are there
+_DECLARED_DURATION = {"mov", "flac", "matroska"}  # of Ogg it is that of the pages that are there
 _WEIGHTS = {"LFE": 0.0, "LFE2": 0.0, "FC": 1.0, "FL": 0.7071, "FR": 0.7071}
 _OTHER_WEIGHT = 0.5
 _MAX_CHANNELS = 64
@@ -263,18 +263,16 @@ def _decode(file: BinaryIO, demuxer: str, certain: bool, sink: _Sink) -> float:
                 sink.put(_mono(frame), frame.sample_rate)
         if (bad and not good) or (not certain and (good < 3 or bad > good)):
             raise _Refused("undecodable", "no part of it decodes as audio")
+        if demuxer == "wav":
+            return wav_seconds(file)
         return _declared(container, stream) if demuxer in _DECLARED_DURATION else 0.0
 
 
 def _declared(container: Any, stream: Any) -> float:
     """Seconds of audio that the header promises; 0 where it makes no promise about the audio alone."""
     if stream.duration is not None:
-        seconds = float(stream.duration * stream.time_base)
-    elif len(container.streams) == 1:
-        seconds = (container.duration or 0) / 1_000_000
-    else:
-        return 0.0
-    return 0.0 if seconds * (stream.bit_rate or 0) / 8 >= PIPE_LENGTH else seconds
+        return float(stream.duration * stream.time_base)
+    return (container.duration or 0) / 1_000_000 if len(container.streams) == 1 else 0.0
 
 
 def _frames(container: Any, stream: Any) -> Iterator[Any]:

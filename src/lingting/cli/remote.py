@@ -176,7 +176,8 @@ def _transcript(body: bytes) -> Transcript:
         language = _language(segment["text"])
         sentences.append(Sentence(segment["text"], segment["start"], segment["end"], tuple(found), language))
     whole = _LANGUAGES.get(answer.get("language", ""), "zh")
-    return Transcript(answer["text"], answer["duration"], whole, tuple(sentences))
+    warning = "; ".join(answer.get("warnings", [])) or None
+    return Transcript(answer["text"], answer["duration"], whole, tuple(sentences), warning)
 
 
 def _words(

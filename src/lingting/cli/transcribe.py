@@ -216,6 +216,8 @@ class Batch:
                     else:
                         self._done += 1
                         self._audio += transcript.duration
+                        if transcript.warning is not None and not self._quiet:
+                            self._say(f"lingting: {source.shown}: warning: {transcript.warning}", style="yellow")
                         if source.outputs and not self._quiet:
                             names = ", ".join(str(output) for output in source.outputs)
                             self._say(f"{names}  {transcript.duration:.1f} s of audio in {seconds:.1f} s")
@@ -271,25 +273,23 @@ def _local(asked: Asked) -> Iterator[Recognise]:
     if known is not None and known.embedded and not store.folder(name).exists():
         ensure(store, name)
 
-    from lingting.domain import SAMPLE_RATE
     from lingting.recognition.utterance import transcript
     from lingting.transcriber import Transcriber
 
     with Transcriber(name, settings=settings) as transcriber:
 
         def recognise(path: Path, report: Callable[[float], None]) -> Transcript:
-            samples = transcriber.samples(path)
-            duration = len(samples) / SAMPLE_RATE
             sentences = []
-            for sentence in transcriber.sentences(
-                samples,
-                language=asked.language.forced,
-                hot_words=asked.hot_words,
-                convert_numbers=asked.convert_numbers,
-            ):
-                sentences.append(sentence)
-                report(min(1.0, sentence.end / duration))
-            return transcript(sentences, duration)
+            with transcriber.recording(path) as recording:
+                for sentence in transcriber.sentences(
+                    recording,
+                    language=asked.language.forced,
+                    hot_words=asked.hot_words,
+                    convert_numbers=asked.convert_numbers,
+                ):
+                    sentences.append(sentence)
+                    report(min(1.0, sentence.end / recording.duration))
+                return transcript(sentences, recording.duration, recording.warning)
 
         yield recognise
 

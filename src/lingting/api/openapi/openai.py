@@ -6,6 +6,7 @@ from typing import Any
 
 from lingting.api.flash.parameters import MAX_HOT_WORDS
 from lingting.api.openai.parameters import GRANULARITIES, MAX_PROMPT_CHARACTERS, RESPONSE_FORMATS
+from lingting.api.openai.render import WARNING_HEADER
 from lingting.api.openapi.schemas import HEADERS, Document, json_content, reference
 from lingting.settings import Settings
 
@@ -83,6 +84,7 @@ OPENAI_SCHEMAS: Document = {
             "duration": _number("Length of the audio in seconds."),
             "text": _text("What was said."),
             "usage": _USAGE,
+            "warnings": _list(_text("What is wrong with the file, such as an end that is missing.")),
             "words": _list(_object({"word": _text("The word."), "start": _SECONDS, "end": _SECONDS})),
             "segments": _list(
                 _object(
@@ -101,6 +103,7 @@ OPENAI_SCHEMAS: Document = {
                 )
             ),
         },
+        "warnings",
         "words",
         "segments",
     ),
@@ -169,7 +172,13 @@ def transcriptions(settings: Settings) -> Document:
         "responses": {
             "200": {
                 "description": "What was said, in the format that was asked for.",
-                "headers": _headers(),
+                "headers": _headers()
+                | {
+                    WARNING_HEADER: {
+                        "description": "What is wrong with the file, where something is.",
+                        "schema": {"type": "string"},
+                    }
+                },
                 "content": {
                     "application/json": {
                         "schema": schema,

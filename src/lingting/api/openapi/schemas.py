@@ -175,7 +175,13 @@ SCHEMAS: Document = {
                     },
                 }
             ),
-        }
+            "warnings": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "What is wrong with the file, such as an end that is missing. Left out otherwise.",
+            },
+        },
+        required=["task_id", "user", "flash_result"],
     ),
     "FlashError": _object(
         {
