@@ -58,6 +58,8 @@ CHINESE = {
     "audio_seconds_per_day": "一个租户每天（UTC）可发送的音频秒数；0 为不限。",
     "audio_seconds_per_month": "一个租户每月（UTC）可发送的音频秒数；0 为不限。",
     "login_failures_per_minute": "同一地址、同一应用一分钟内登录失败多少次后，让仍然失败的登录稍候。",
+    "max_lag_seconds": "实时文本比声音晚了这么久（秒）时，拒绝新的流；inf 表示不限。",
+    "stream_backlog_seconds": "一个流最多可积压多少秒未识别的声音；发得更快的客户端会被要求放慢。",
     "max_wait_seconds": "预计等待超过这么久，就拒绝新任务（秒）。",
     "request_timeout_seconds": "发送方发请求头超过这么久，或在请求体中停顿这么久，就断开。",
     "drain_seconds": "停止时最多为处理中的工作等多久。",
