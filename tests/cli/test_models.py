@@ -16,6 +16,7 @@ from lingting.errors import SettingsError
 from lingting.models import Store, catalogue
 from tests.cli.test_command import lingting
 from tests.conftest import LINGTING
+from tests.models import onnx_files
 
 
 @pytest.fixture
@@ -190,6 +191,20 @@ def test_check_hears_a_recording_and_says_in_one_line_that_all_is_well(data_dir:
     assert result["errors"] < 0.35
     assert 0 < result["seconds"] < result["audio_seconds"]
     assert 100 < result["memory_mb"] < 2000
+
+
+def test_what_files_of_ones_own_lack_is_said_before_they_are_loaded_or_used(tmp_path: Path) -> None:
+    onnx_files.build("sense_voice", tmp_path / "models" / "ours")
+    onnx_files.change(tmp_path / "models" / "ours" / "model.onnx", with_itn="", lang_zh=None)
+    (tmp_path / "models" / "ours" / "model.toml").write_text(
+        'engine = "sense_voice"\nroles = {model = "model.onnx", tokens = "tokens.txt"}'
+    )
+    for command in ("check", "use"):
+        shown = lingting("models", command, "ours", data_dir=tmp_path)
+        assert shown.returncode == 1
+        assert "its metadata have no with_itn, lang_zh" in shown.stderr
+        assert shown.stderr.count("\n") == 1
+    assert not (tmp_path / "lingting.toml").exists()
 
 
 def test_check_of_a_model_that_cannot_be_loaded_says_why(tmp_path: Path) -> None:

@@ -125,11 +125,10 @@ def remove_model(
 def use_model(name: Name, as_json: Json = False) -> None:
     """Make the server use an installed model from its next start on: writes the setting `model` into the TOML file."""
     from lingting import settings_file
+    from lingting.models.vetting import vet
 
     store, _ = _store()
-    store.path(name)
-    engine = store.describe(name).engine
-    if engine == "punctuation":
+    if vet(store, name).engine == "punctuation":
         raise ModelError(f"{name} recognises nothing; `lingting models list` shows the models that do")
     file = settings_file.write("model", name)
     if os.environ.get("LINGTING_MODEL", name) != name:

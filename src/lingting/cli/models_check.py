@@ -50,11 +50,10 @@ def examine(name: str) -> dict[str, Any]:
         ModelError: it is not installed, cannot be loaded, or ended its process.
     """
     from lingting.models.store import Store
+    from lingting.models.vetting import vet
     from lingting.settings import load
 
-    store = Store.at(load().models_dir)
-    store.path(name)
-    if store.describe(name).engine == "punctuation":
+    if vet(Store.at(load().models_dir), name).engine == "punctuation":
         raise ModelError(f"{name} recognises nothing by itself, so there is nothing to hear")
     try:
         child = subprocess.run(  # noqa: S603
