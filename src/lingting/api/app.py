@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.types import Scope
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from lingting.api import console, envelopes, health
@@ -32,6 +33,24 @@ from lingting.api.realtime import routes as realtime
 from lingting.api.realtime.secrets import ClientSecrets
 from lingting.api.sockets.registry import Connections
 from lingting.operations.recent import Recent
+
+
+class Application(Starlette):
+    """Starlette for HTTP; WebSockets go past its layers, each of which would keep a frame for every idle connection.
+
+    Attributes:
+        sockets: what answers WebSockets.
+    """
+
+    sockets: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or hold one WebSocket."""
+        if scope["type"] == "websocket":
+            scope["app"] = self
+            await self.sockets(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 def create_app(service: Backend) -> Starlette:
@@ -59,27 +78,27 @@ def create_app(service: Backend) -> Starlette:
         yield
         context.spool.close()
 
-    app = Starlette(
+    outermost = partial(
+        Gateway,
+        observe=observe,
+        proxies=Proxies(service.settings),
+        failed=envelopes.answer,
+        stopping=lambda: context.lifecycle.stopping,
+    )
+    app = Application(
         routes=_routes(),
         lifespan=lifespan,
         exception_handlers={HTTPException: envelopes.not_routed},
-        middleware=[
-            Middleware(
-                Gateway,
-                observe=observe,
-                proxies=Proxies(service.settings),
-                failed=envelopes.answer,
-                stopping=lambda: context.lifecycle.stopping,
-            )
-        ],
+        middleware=[Middleware(outermost)],
     )
+    app.sockets = outermost(_sockets)
     app.router.redirect_slashes = False
     attach(app, context)
     app.state.client_secrets = ClientSecrets()
     return app
 
 
-def _routes() -> list[BaseRoute]:
+def _routes() -> list[Route]:
     posts = {
         feishu_speech.FILE_PATH: feishu_speech.file_recognize,
         feishu_speech.STREAM_PATH: feishu_speech.stream_recognize,
@@ -106,17 +125,21 @@ def _routes() -> list[BaseRoute]:
         console.STATUS_PATH: console.status,
         console.FILE_PATH: console.file,
     }
-    sockets = {
-        realtime.REALTIME_PATH: realtime.realtime,
-        deepgram.LISTEN_PATH: deepgram.live,
-        funasr.FUNASR_PATH: funasr.live,
-        "/{path:path}": _no_socket,
-    }
     return [
         *(Route(path, endpoint, methods=["POST"]) for path, endpoint in posts.items()),
         *(Route(path, endpoint, methods=["GET"]) for path, endpoint in gets.items()),
-        *(WebSocketRoute(path, endpoint) for path, endpoint in sockets.items()),
     ]
+
+
+_SOCKETS = {
+    realtime.REALTIME_PATH: realtime.realtime,
+    deepgram.LISTEN_PATH: deepgram.live,
+    funasr.FUNASR_PATH: funasr.live,
+}
+
+
+def _sockets(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    return _SOCKETS.get(scope["path"], _no_socket)(WebSocket(scope, receive, send))
 
 
 async def _no_socket(websocket: WebSocket) -> None:

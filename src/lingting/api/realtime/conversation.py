@@ -7,7 +7,6 @@ import base64
 import binascii
 import secrets
 import time
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,6 +72,26 @@ class Conversation:
         beta: whether the client said that it speaks the beta.
     """
 
+    __slots__ = (
+        "_appended",
+        "_beta",
+        "_committed",
+        "_config",
+        "_events",
+        "_expires_at",
+        "_expiry",
+        "_hot_words",
+        "_id",
+        "_intake",
+        "_items",
+        "_open",
+        "_pending",
+        "_previous",
+        "_settings",
+        "_socket",
+        "_speech",
+    )
+
     def __init__(self, socket: HeldSocket, caller: Caller, config: SessionConfig, *, beta: bool) -> None:
         settings = caller.settings
         self._socket = socket
@@ -87,7 +106,7 @@ class Conversation:
         self._speech = Speech(caller, self._heard)
         self._speech.configure(config.options(settings, self._hot_words))
         self._open: _Item | None = None
-        self._pending: deque[_Item] = deque()
+        self._pending: list[_Item] = []
         self._previous: str | None = None
         self._items = 0
         self._events = 0
@@ -115,6 +134,7 @@ class Conversation:
         self._socket.spawn(self._leave())
 
     async def _leave(self) -> None:
+        self._accept_rest()
         await self._speech.finish()
         self._socket.close(RESTART, "the server is restarting")
 
@@ -251,7 +271,7 @@ class Conversation:
 
     def _final(self, final: Final) -> None:
         while final.flushed and self._pending and not self._pending[0].flushed:
-            self._complete(self._pending.popleft())
+            self._complete(self._pending.pop(0))
         item = self._pending[0] if self._pending else self._open
         if item is None:
             if not final.text:
@@ -266,7 +286,7 @@ class Conversation:
             elif ends:
                 self._commit_item(item, final.end)
         if ends:
-            self._complete(self._pending.popleft())
+            self._complete(self._pending.pop(0))
         else:
             self._delta(item, item.growing.final(item.text))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
@@ -35,9 +34,11 @@ class HeldSocket:
         log_id: names the connection in the log, and in answers.
     """
 
+    __slots__ = ("_closing", "_outgoing", "_sender", "_tasks", "_waiting", "_websocket", "log_id")
+
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
-        self._outgoing: deque[bytes | str] = deque()
+        self._outgoing: list[str] = []
         self._waiting = 0
         self._closing: tuple[int, str] | None = None
         self._sender: asyncio.Task[None] | None = None
@@ -128,7 +129,7 @@ class HeldSocket:
         try:
             with contextlib.suppress(WebSocketDisconnect, WebSocketDisconnected):
                 while self._outgoing:
-                    text = self._outgoing.popleft()
+                    text = self._outgoing.pop(0)
                     self._waiting -= len(text)
                     try:
                         async with asyncio.timeout(MAX_SEND_SECONDS):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -48,11 +47,13 @@ class Speech:
         on_event: told every event, in order.
     """
 
+    __slots__ = ("_caller", "_closed", "_numbered", "_on_event", "_options", "_parts", "_samples")
+
     def __init__(self, caller: Caller, on_event: Callable[[LiveEvent], None]) -> None:
         self._caller = caller
         self._on_event = on_event
         self._options = LiveOptions()
-        self._parts: deque[_Part] = deque()
+        self._parts: list[_Part] = []
         self._samples = 0
         self._numbered = 0
         self._closed = False
@@ -174,7 +175,7 @@ class Speech:
                 self._tell(part.start, part.waiting.pop(0))
             if not part.done or part.flushes:
                 return
-            self._parts.popleft()
+            self._parts.pop(0)
 
     def _tell(self, start: Seconds, event: LiveEvent) -> None:
         match event:
