@@ -91,18 +91,23 @@ def view(name: str) -> Act:
 def bad_file(page: Page, server: LiveServer) -> None:
     view("file")(page, server)
     page.set_input_files("#file-input", {"name": "notes.wav", "mimeType": "audio/wav", "buffer": b"not audio" * 99})
-    page.wait_for_selector("#file-error:visible")
+    page.wait_for_selector("#queue .notice:visible")
 
 
 def recognising(page: Page, server: LiveServer) -> None:
     view("file")(page, server)
-    page.set_input_files("#file-input", recording("two_cities").path)
-    page.wait_for_selector("#cancel:visible")
+    files = [recording(name).path for name in ("two_cities", "vad_example")]
+    page.set_input_files("#file-input", files)
+    page.wait_for_selector("#sentences li", timeout=60_000)
 
 
 def recognised(page: Page, server: LiveServer) -> None:
     recognising(page, server)
-    page.wait_for_selector("#downloads:visible", timeout=60_000)
+    expect(page.locator("#queue li").nth(1).locator(".status")).to_contain_text(re.compile("Done|完成"), timeout=90_000)
+    page.locator("#queue .open").nth(1).click()
+    page.wait_for_timeout(500)
+    page.locator("#sentences .time").nth(2).click()
+    page.wait_for_timeout(1500)
 
 
 STATES: dict[str, tuple[Act, bool]] = {

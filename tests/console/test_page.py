@@ -261,9 +261,9 @@ def test_a_file_that_cannot_be_taken_says_what_to_do(
         seen.expected += [console] if console else []
         seen.sign_in(served.key)
         choose(seen.page, "said.wav", content)
-        expect(seen.page.locator("#file-error")).to_contain_text(words)
+        expect(seen.page.locator("#queue .notice")).to_contain_text(words)
+        expect(seen.page.locator("#queue .status")).to_have_text("Failed")
         expect(seen.page.locator("#result")).to_be_hidden()
-        expect(seen.page.locator("#progress")).to_be_hidden()
 
 
 def test_hot_words_and_the_format_reach_the_server(served: Running, browser: Browser) -> None:
@@ -276,6 +276,114 @@ def test_hot_words_and_the_format_reach_the_server(served: Running, browser: Bro
         expect(seen.page.locator("#sentences")).to_contain_text("heard 1600 samples")
         assert sent.value.headers["format"] == "pcm"
     assert served.service.recognizer.seen[-1][1].hot_words == ("聆听", "Kubernetes & more")
+
+
+def test_several_files_wait_for_their_turn_and_a_new_one_stops_none(served: Running, browser: Browser) -> None:
+    sent: list[str] = []
+    with visit(browser, served.url) as seen:
+        seen.sign_in(served.new_key())
+        seen.page.on("request", lambda request: sent.append(request.url) if request.url.endswith("/flash") else None)
+        served.service.recognizer.seconds = 1.0
+        try:
+            seen.page.click('#tabs a[href="#file"]')
+            files = [{"name": f"{name}.wav", "mimeType": "audio/wav", "buffer": b"RIFF" + b"\1\0" * size}
+                     for name, size in (("first", 1600), ("second", 3200))]  # fmt: skip
+            seen.page.set_input_files("#file-input", files)
+            choose(seen.page, "third.wav", b"RIFF" + b"\1\0" * 4800)
+            rows = seen.page.locator("#queue li")
+            expect(rows).to_have_count(3)
+            expect(rows.nth(1).locator(".status")).to_have_text("Waiting for its turn")
+            rows.nth(1).get_by_role("button", name="Cancel: second.wav").click()
+            expect(rows.nth(2).locator(".status")).to_contain_text("Done", timeout=10_000)
+        finally:
+            served.service.recognizer.seconds = 0.0
+        assert len(sent) == 2, "the one that was cancelled was never sent"
+        expect(seen.page.locator("#sentences")).to_contain_text("heard 1600 samples")
+        rows.nth(2).locator(".open").click()
+        expect(seen.page.locator("#sentences")).to_contain_text("heard 4800 samples")
+        rows.nth(1).get_by_role("button", name="Try again").click()
+        expect(seen.page.locator("#sentences")).to_contain_text("heard 3200 samples", timeout=10_000)
+
+
+def test_a_busy_server_is_asked_again_for_a_file(served: Running, browser: Browser) -> None:
+    asked: list[str] = []
+
+    def busy_once(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) > 1:
+            route.continue_()
+            return
+        content = {"error": {"message": "too much is waiting", "code": "503", "httpCode": 503}}
+        route.fulfill(status=503, json=content, headers={"Retry-After": "1"})
+
+    with visit(browser, served.url) as seen:
+        seen.expected.append("503")
+        seen.page.route("**/asr/flash", busy_once)
+        seen.sign_in(served.new_key())
+        choose(seen.page, "said.wav", b"RIFF" + b"\1\0" * 1600)
+        expect(seen.page.locator("#queue .status")).to_contain_text("busy")
+        expect(seen.page.locator("#queue .status")).to_contain_text("Done", timeout=10_000)
+        assert len(asked) == 2
+
+
+def lines(count: int) -> str:
+    """The answer for a recording of so many sentences of two seconds, two words each."""
+    made: list[dict[str, object]] = [{"type": "recording", "duration": 2000 * count}]
+    for number in range(count):
+        begin = 2000 * number
+        words = [
+            {"text": "Sentence", "begin_time": begin, "end_time": begin + 900, "probability": 0.9},
+            {"text": f"{number}.", "begin_time": begin + 1000, "end_time": begin + 1900, "probability": 0.2},
+        ]
+        times = {"begin_time": begin, "end_time": begin + 1900}
+        made.append({"type": "sentence", "text": f"Sentence {number}.", **times, "words": words})
+    made.append({"type": "result", "flash_result": {"duration": 2000 * count, "sentences": []}})
+    return "".join(json.dumps(line) + "\n" for line in made)
+
+
+def test_sentences_are_searched_and_edited_before_they_are_saved(served: Running, browser: Browser) -> None:
+    with visit(browser, served.url) as seen:
+        seen.page.route("**/asr/flash", lambda route: route.fulfill(body=lines(3), content_type="application/x-ndjson"))
+        seen.sign_in(served.new_key())
+        choose(seen.page, "said.wav", b"RIFF" + b"\1\0" * 1600)
+        seen.page.fill("#search", "ENCE 1")
+        expect(seen.page.locator("#sentences li:visible")).to_have_count(1)
+        seen.page.fill("#search", "")
+        seen.page.click("#edit")
+        seen.page.locator(".said").nth(1).fill("Mended by hand.")
+        seen.page.click("#edit")
+        with seen.page.expect_download() as waited:
+            seen.page.click('#downloads button:text-is("txt")')
+        assert Path(waited.value.path()).read_text() == "Sentence 0.\nMended by hand.\nSentence 2.\n"
+        expect(seen.page.locator(".said").nth(1)).not_to_have_attribute("contenteditable", "plaintext-only")
+
+
+SCROLL = """async () => {
+  let worst = 0;
+  let before = await new Promise(requestAnimationFrame);
+  const height = document.documentElement.scrollHeight;
+  for (let at = 0; at < height; at += height / 60) {
+    window.scrollTo(0, at);
+    const now = await new Promise(requestAnimationFrame);
+    worst = Math.max(worst, now - before);
+    before = now;
+  }
+  return worst;
+}"""
+
+
+def test_two_thousand_sentences_can_be_scrolled(served: Running, browser: Browser) -> None:
+    with visit(browser, served.url) as seen:
+        body = lines(2000)
+        seen.page.route("**/asr/flash", lambda route: route.fulfill(body=body, content_type="application/x-ndjson"))
+        seen.sign_in(served.new_key())
+        choose(seen.page, "said.wav", b"RIFF" + b"\1\0" * 1600)
+        expect(seen.page.locator("#sentences li")).to_have_count(2000, timeout=15_000)
+        worst = seen.page.evaluate(SCROLL)
+        print(f"longest frame while scrolling: {worst:.0f} ms")
+        assert seen.page.evaluate("window.scrollY") > 10_000
+        player = seen.page.locator("#player")
+        expect(player).to_be_in_viewport()
 
 
 def test_the_operators_view_refuses_other_keys_and_names_the_command(served: Running, browser: Browser) -> None:

@@ -1,31 +1,31 @@
-// The view that takes a recording: sends it to flash, shows sentences that play, offers downloads.
+// The view that takes recordings: a queue through flash, and the sentences of the one that is looked at.
 
-import { callFailed, explain } from "./server.js";
 import { offer } from "./downloads.js";
-import { clock, complain, duration, onLanguage, say } from "./words.js";
+import { Jobs } from "./jobs.js";
+import { Result } from "./result.js";
+import { clock, complain, duration, onLanguage, say, words } from "./words.js";
 
-const PATH = "/v1/audio/asr/flash";
-const FORMATS = ["wav", "mp3", "pcm", "flac", "ogg", "opus", "aac", "m4a", "mp4", "amr", "webm"];
 const $ = (id) => document.getElementById(id);
 const player = $("player");
+const jobs = new Jobs({ changed: (job) => changed(job), sentences: (job, from) => more(job, from) });
+const result = new Result(player, $("sentences"), () => (shown.edited = true));
+const rows = new Map(); // of the queue, by job
 
 let session = null;
-let running = null; // the XMLHttpRequest in progress
-let source = null; // object URL of the recording
-let sentences = [];
-let rows = [];
-let result = null;
-let frame = 0;
+let shown = null; // the job whose sentences are looked at
+let source = null; // object URL of its recording
 
 export const fileView = {
   begin(given) {
-    session = given;
+    session = jobs.session = given;
     limits();
   },
   end() {
-    running?.abort();
-    clear();
-    say($("file-error"), "");
+    session = null;
+    jobs.clear();
+    rows.forEach(({ item }) => item.remove());
+    rows.clear();
+    show(null);
   },
   shown(visible) {
     if (!visible) player.pause();
@@ -34,140 +34,116 @@ export const fileView = {
 
 function take(list) {
   if (!session || list.length === 0) return;
-  const file = list[0];
-  running?.abort();
-  clear();
-  say($("file-error"), "");
-  const limit = session.limits.flash_max_bytes;
-  if (file.size === 0) return say($("file-error"), "empty_file");
-  if (file.size > limit) {
-    return say($("file-error"), "too_large_here", { megabytes: (file.size / 1e6).toFixed(1), limit: limit / 1e6 });
+  const added = list.map((file) => jobs.add(file, $("hot-words").value.trim()));
+  if (!shown || shown.state === "failed" || shown.state === "cancelled") show(added[0]);
+}
+
+// -- the queue --------------------------------------------------------------------------------------------------------
+
+function changed(job) {
+  if (!jobs.all.includes(job)) {
+    rows.get(job)?.item.remove();
+    rows.delete(job);
+    if (shown === job) show(jobs.all.find(({ state }) => state === "done") ?? null);
+  } else {
+    const row = rows.get(job) ?? addRow(job);
+    row.open.setAttribute("aria-current", String(job === shown));
+    row.bar.hidden = job.over || job.state === "waiting" || job.state === "busy";
+    row.bar.firstChild.style.transform = `scaleX(${job.share})`;
+    describe(row.status, job);
+    row.again.hidden = !["failed", "cancelled"].includes(job.state) || job.file.size === 0;
+    say(row.again, "try_again");
+    say(row.drop, job.over ? "remove" : "cancel");
+    row.drop.setAttribute("aria-label", `${row.drop.textContent}: ${job.file.name}`);
+    if (job.error) wrong(row.notice, job.error);
+    else say(row.notice, "");
   }
-  source = URL.createObjectURL(file);
-  player.src = source;
-  send(file, list.length > 1);
+  $("queue").hidden = rows.size === 0;
+  if (job === shown) head();
 }
 
-function send(file, others) {
-  const request = (running = new XMLHttpRequest());
-  const extension = file.name.includes(".") ? file.name.split(".").pop().toLowerCase() : "";
-  request.open("POST", PATH);
-  request.setRequestHeader("Authorization", `Bearer ${session.key}`);
-  if (FORMATS.includes(extension)) request.setRequestHeader("format", extension);
-  const wanted = $("hot-words").value.trim();
-  if (wanted) request.setRequestHeader("hot-words", encodeURIComponent(wanted));
-  request.responseType = "json";
-  let uploaded = 0;
-  let timer = 0;
-  $("progress").hidden = false;
-  progress(0);
-  say($("file-status"), "uploading", { name: file.name, percent: 0 });
-  if (others) say($("file-error"), "one_file", { name: file.name });
-  request.upload.onprogress = (event) => {
-    const share = event.loaded / event.total;
-    progress(share);
-    say($("file-status"), "uploading", { name: file.name, percent: Math.floor(share * 100) });
-  };
-  request.upload.onload = () => {
-    uploaded = performance.now();
-    progress(null);
-    const tick = () => {
-      const known = Number.isFinite(player.duration);
-      const values = { name: file.name, clock: clock((performance.now() - uploaded) / 1000) };
-      if (known) say($("file-status"), "recognising_of", { ...values, length: clock(player.duration) });
-      else say($("file-status"), "recognising", values);
-    };
-    tick();
-    timer = setInterval(tick, 500);
-  };
-  const over = () => {
-    clearInterval(timer);
-    if (running !== request) return false;
-    running = null;
-    $("progress").hidden = true;
-    return true;
-  };
-  request.onload = () => {
-    if (!over()) return;
-    if (request.status === 200 && request.response) return show(file, request.response, uploaded);
-    const header = (name) => request.getResponseHeader(name);
-    const content = request.response ?? {};
-    complain($("file-error"), explain(request.status, content, header("X-Tt-Logid"), header("Retry-After")));
-  };
-  request.onerror = () => over() && complain($("file-error"), callFailed());
-  request.onabort = over;
-  request.send(file);
-}
-
-function show(file, reply, began) {
-  sentences = reply.flash_result.sentences;
-  const seconds = (performance.now() - began) / 1000;
-  result = { length: reply.flash_result.duration / 1000, seconds, name: file.name, reply };
-  $("file-name").textContent = file.name;
-  summary();
-  rows = sentences.map((sentence) => row(sentence));
-  $("sentences").replaceChildren(...rows.map((button) => item(button)));
-  $("no-speech").hidden = sentences.length > 0;
-  $("downloads").hidden = sentences.length === 0;
-  $("result").hidden = false;
-}
-
-function row({ begin_time, text }) {
-  const button = document.createElement("button");
-  button.type = "button";
-  const time = document.createElement("time");
-  time.textContent = clock(begin_time / 1000);
-  const words = document.createElement("span");
-  words.textContent = text;
-  button.append(time, words);
-  button.addEventListener("click", () => {
-    player.currentTime = begin_time / 1000;
-    player.play().catch(() => ($("unplayable").hidden = false));
-    mark();
+function addRow(job) {
+  const make = (kind, name = "") => Object.assign(document.createElement(kind), { className: name });
+  const row = { item: make("li"), open: make("button", "open"), status: make("span", "status"), bar: make("div", "bar") };
+  Object.assign(row, { again: make("button"), drop: make("button", "quiet"), notice: make("p", "notice bad") });
+  const name = make("strong");
+  name.textContent = job.file.name;
+  row.open.append(name, row.status);
+  for (const button of [row.open, row.again, row.drop]) button.type = "button";
+  row.bar.append(make("div"));
+  row.bar.hidden = row.notice.hidden = true;
+  row.notice.setAttribute("role", "alert");
+  row.open.addEventListener("click", () => show(job));
+  row.again.addEventListener("click", () => {
+    jobs.again(job);
+    show(job);
   });
-  return button;
+  row.drop.addEventListener("click", () => jobs.drop(job));
+  row.item.append(row.open, row.again, row.drop, row.bar, row.notice);
+  $("queue").append(row.item);
+  rows.set(job, row);
+  return row;
 }
 
-function item(button) {
-  const element = document.createElement("li");
-  element.append(button);
-  return element;
+function describe(element, job) {
+  const values = { percent: Math.floor(job.share * 100), length: duration(job.duration / 1000) };
+  if (job.state === "recognising" && !job.duration) say(element, "job_reading");
+  else say(element, `job_${job.state}`, values);
+}
+
+function wrong(element, error) {
+  if (error.values) say(element, error.words, error.values);
+  else complain(element, error);
+}
+
+// -- the result -------------------------------------------------------------------------------------------------------
+
+function show(job) {
+  const before = shown;
+  shown = job;
+  player.pause();
+  if (source) URL.revokeObjectURL(source);
+  source = null;
+  player.removeAttribute("src");
+  player.load();
+  result.reset();
+  $("search").value = "";
+  $("unplayable").hidden = true;
+  if (job?.file.size) {
+    source = URL.createObjectURL(job.file);
+    player.src = source;
+  }
+  if (job) result.add(job.sentences, 0);
+  for (const each of [before, job]) if (each && rows.has(each)) changed(each);
+  head();
+}
+
+function more(job, from) {
+  if (job === shown) result.add(job.sentences, from);
+}
+
+function head() {
+  const any = shown && (shown.sentences.length > 0 || shown.state === "done");
+  $("result").hidden = !any;
+  if (!any) return;
+  $("file-name").textContent = shown.file.name;
+  const values = { length: duration(shown.duration / 1000), count: shown.sentences.length };
+  if (shown.state === "done") say($("file-summary"), "summary", { ...values, seconds: shown.seconds.toFixed(1) });
+  else say($("file-summary"), "summary_so_far", values);
+  $("no-speech").hidden = shown.state !== "done" || shown.sentences.length > 0;
+  $("downloads").hidden = $("tools").hidden = shown.sentences.length === 0;
 }
 
 offer($("downloads"), ["txt", "srt", "vtt", "json"], () => ({
-  name: result.name.replace(/\.[^.]*$/, "") || "transcript",
-  sentences,
-  reply: result.reply,
+  name: shown.file.name.replace(/\.[^.]*$/, "") || "transcript",
+  sentences: shown.sentences,
+  reply: shown.edited || !shown.reply ? edited(shown) : shown.reply,
 }));
 
-function mark() {
-  const now = player.currentTime * 1000 + 20;
-  let current = -1;
-  for (let i = 0; i < sentences.length && sentences[i].begin_time <= now; i++) current = i;
-  const ended = current >= 0 && now > sentences[current].end_time + 400;
-  rows.forEach((button, index) => {
-    if (index === current && !ended) button.setAttribute("aria-current", "true");
-    else button.removeAttribute("aria-current");
-  });
-}
-
-function follow() {
-  mark();
-  frame = player.paused ? 0 : requestAnimationFrame(follow);
-}
-
-function progress(share) {
-  $("bar").parentElement.classList.toggle("working", share === null);
-  $("bar").style.transform = share === null ? "" : `scaleX(${share})`;
-}
-
-function summary() {
-  if (!result) return;
-  say($("file-summary"), "summary", {
-    length: duration(result.length),
-    count: sentences.length,
-    seconds: result.seconds.toFixed(1),
-  });
+/** The answer with what was changed by hand. */
+function edited(job) {
+  const sentences = job.sentences.map(({ text, begin_time, end_time }) => ({ text, begin_time, end_time }));
+  return { ...job.reply, flash_result: { duration: job.duration, sentences } };
 }
 
 function limits() {
@@ -177,41 +153,41 @@ function limits() {
   say(hint, "drop_hint", { megabytes: Math.floor(bytes / 1e6), length: duration(seconds) });
 }
 
-function clear() {
-  player.pause();
-  player.removeAttribute("src");
-  player.load();
-  if (source) URL.revokeObjectURL(source);
-  source = result = null;
-  sentences = [];
-  rows = [];
-  $("result").hidden = $("progress").hidden = $("unplayable").hidden = true;
-  $("file-input").value = "";
-}
-
-player.addEventListener("play", () => (frame ||= requestAnimationFrame(follow)));
-player.addEventListener("seeked", mark);
+$("search").addEventListener("input", (event) => {
+  const found = result.search(event.target.value);
+  say($("search-found"), event.target.value.trim() ? "search_found" : "", { count: found });
+});
+$("edit").addEventListener("click", () => {
+  result.edit(!result.editing);
+  $("edit").setAttribute("aria-pressed", String(result.editing));
+});
 player.addEventListener("error", () => {
-  if (source) $("unplayable").hidden = false;
+  if (source && player.hasAttribute("src")) $("unplayable").hidden = false;
 });
-$("file-input").addEventListener("change", (event) => take([...event.target.files]));
-$("cancel").addEventListener("click", () => {
-  running?.abort();
-  clear();
-  say($("file-error"), "cancelled");
+$("file-input").addEventListener("change", (event) => {
+  take([...event.target.files]);
+  event.target.value = "";
 });
-for (const name of ["dragover", "drop"]) {
-  // anywhere on the page: a file that misses the field must not replace the page
-  window.addEventListener(name, (event) => event.preventDefault());
-}
+
+// a file may be dropped anywhere on the page, in every view
 const drop = $("drop");
-drop.addEventListener("dragover", () => drop.classList.add("over"));
-drop.addEventListener("dragleave", () => drop.classList.remove("over"));
-drop.addEventListener("drop", (event) => {
+const files = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+window.addEventListener("dragover", (event) => {
+  if (!files(event)) return;
+  event.preventDefault();
+  drop.classList.add("over");
+});
+window.addEventListener("dragleave", (event) => event.relatedTarget === null && drop.classList.remove("over"));
+window.addEventListener("drop", (event) => {
+  if (!files(event)) return;
+  event.preventDefault();
   drop.classList.remove("over");
+  if (!session) return;
+  location.hash = "#file";
   take([...event.dataTransfer.files]);
 });
+window.addEventListener("beforeunload", (event) => jobs.running && event.preventDefault());
 onLanguage(() => {
   limits();
-  summary();
+  rows.forEach((_, job) => changed(job));
 });

@@ -71,22 +71,32 @@ const EN = {
   mic_insecure: "Browsers give the microphone only to pages over HTTPS or on this very machine. Open this page as https://…, or ask the operator to turn TLS on (LINGTING_TLS_CERTIFICATE and LINGTING_TLS_KEY). Files work as they are.",
   mic_old_browser: "This browser cannot record with AudioWorklet. Use a current Chrome, Edge, Firefox or Safari.",
 
-  drop_title: "Drop a recording here, or choose a file",
+  drop_title: "Drop recordings here, or choose files",
   drop_hint: "wav, mp3, flac, ogg, opus, aac, m4a, mp4, amr, webm, pcm · up to {megabytes} MB, {length}",
   hot_words: "Names and terms to listen for, with commas between (optional)",
   hot_words_example: "Zhang Wei, Kubernetes",
-  uploading: "Sending {name}: {percent} %",
-  recognising: "Recognising {name} … {clock}",
-  recognising_of: "Recognising {name} ({length} of audio) … {clock}",
+  queue_label: "Recordings",
+  job_waiting: "Waiting for its turn",
+  job_sending: "Sending: {percent} %",
+  job_reading: "Reading the file …",
+  job_recognising: "Recognising: {percent} % of {length}",
+  job_busy: "The server is busy; it is asked again in a moment",
+  job_done: "Done, {length}",
+  job_failed: "Failed",
+  job_cancelled: "Cancelled",
+  try_again: "Try again",
+  remove: "Remove",
+  edit: "Edit",
+  search: "Search",
+  search_found: "{count} sentences",
   cancel: "Cancel",
-  cancelled: "Cancelled. Nothing was kept.",
+  summary_so_far: "{length} of audio, {count} sentences so far",
   summary: "{length} of audio, {count} sentences, recognised in {seconds} s",
   no_speech: "No speech was found in this recording. If there is some, check the volume and the channel.",
   unplayable: "This browser cannot play this format. The text and its times are right all the same.",
   download: "Download",
   too_large_here: "The file has {megabytes} MB and this server takes up to {limit} MB. Convert it to opus or mp3, or cut it.",
   empty_file: "The file is empty. Choose another one.",
-  one_file: "One file at a time: “{name}” was taken.",
 
   state: "Server",
   state_ready: "Ready",
@@ -204,22 +214,32 @@ const ZH = {
   mic_insecure: "浏览器只允许 HTTPS 页面或本机页面使用麦克风。请用 https:// 打开本页面，或请运维人员开启 TLS（LINGTING_TLS_CERTIFICATE 与 LINGTING_TLS_KEY）。文件识别不受影响。",
   mic_old_browser: "这个浏览器不支持 AudioWorklet 录音。请使用新版 Chrome、Edge、Firefox 或 Safari。",
 
-  drop_title: "把录音拖到这里，或点击选择文件",
+  drop_title: "把录音拖到这里，或点击选择文件（可多选）",
   drop_hint: "wav、mp3、flac、ogg、opus、aac、m4a、mp4、amr、webm、pcm · 最大 {megabytes} MB、{length}",
   hot_words: "需要留意的人名和术语，用逗号隔开（可不填）",
   hot_words_example: "张伟，Kubernetes",
-  uploading: "正在发送 {name}：{percent} %",
-  recognising: "正在识别 {name}…… {clock}",
-  recognising_of: "正在识别 {name}（音频 {length}）…… {clock}",
+  queue_label: "录音",
+  job_waiting: "排队中",
+  job_sending: "正在发送：{percent} %",
+  job_reading: "正在读取文件……",
+  job_recognising: "正在识别：{length} 的 {percent} %",
+  job_busy: "服务器正忙，稍后再试",
+  job_done: "完成，{length}",
+  job_failed: "失败",
+  job_cancelled: "已取消",
+  try_again: "重试",
+  remove: "移除",
+  edit: "编辑",
+  search: "搜索",
+  search_found: "{count} 句",
   cancel: "取消",
-  cancelled: "已取消，没有保留任何内容。",
+  summary_so_far: "音频 {length}，目前 {count} 句",
   summary: "音频 {length}，{count} 句，识别用时 {seconds} 秒",
   no_speech: "这段录音里没有找到说话声。如果确有人声，请检查音量和声道。",
   unplayable: "这个浏览器无法播放该格式，但文字和时间都是准确的。",
   download: "下载",
   too_large_here: "文件有 {megabytes} MB，服务器最多接收 {limit} MB。请转成 opus 或 mp3，或剪短后再试。",
   empty_file: "文件是空的，请另选一个。",
-  one_file: "一次处理一个文件：已选取“{name}”。",
 
   state: "服务器",
   state_ready: "就绪",
@@ -293,15 +313,12 @@ export function words(name, values = {}) {
   return LANGUAGES[language][name].replace(/\{(\w+)\}/g, (_, key) => String(values[key] ?? ""));
 }
 
-const CALM = new Set(["cancelled", "one_file"]);
-
 /** Puts a text into an element, in whatever language is chosen later too; an empty name hides a notice. */
 export function say(element, name, values = {}) {
   element.dataset.words = name;
   element.dataset.values = JSON.stringify(values);
   if (element.classList.contains("notice")) {
     element.hidden = !name;
-    element.classList.toggle("bad", !CALM.has(name));
   }
   element.textContent = name ? words(name, values) : "";
 }

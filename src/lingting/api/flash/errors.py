@@ -97,6 +97,12 @@ def answer(scope: Scope, error: LingtingError) -> Response:
     return flash_error(scope, row.status, row.message or str(error), param=row.param, headers=headers)
 
 
+def content_of(error: Exception) -> dict[str, Any]:
+    """The envelope of an error in the middle of an answer, when its status is out."""
+    row = TABLE.row(error)
+    return content(row.status, row.message or str(error), row.param)
+
+
 def flash_error(
     scope: Scope,
     status: int,

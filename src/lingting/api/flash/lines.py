@@ -1,0 +1,108 @@
+"""Flash as JSON lines: each sentence with its words as soon as it is known, and the usual answer last."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from lingting.api.http.exchange import CLIENT_LEFT, Exchange
+from lingting.audio.recording import Recording
+from lingting.domain import Sentence, Word
+from lingting.errors import LingtingError
+
+MEDIA_TYPE = "application/x-ndjson"
+
+log = logging.getLogger(__name__)
+
+
+class SentenceLines(StreamingResponse):
+    """`{"type": "recording"}`, then a `sentence` each, then the `result`, or an `error` that ends it early.
+
+    The recognition ends when the client leaves.
+
+    Args:
+        sentences: what is said, as it becomes known.
+        recording: what is recognised.
+        exchange: takes the audio that was recognised.
+        result: makes the answer that flash gives otherwise.
+        failed: turns an error into the object under `error`, and its status.
+    """
+
+    def __init__(
+        self,
+        sentences: AsyncIterator[Sentence],
+        recording: Recording,
+        exchange: Exchange,
+        *,
+        result: Callable[[list[Sentence]], dict[str, Any]],
+        failed: Callable[[Exception], dict[str, Any]],
+    ) -> None:
+        lines = self._lines(sentences, recording, exchange, result, failed)
+        super().__init__(lines, media_type=MEDIA_TYPE, headers={"X-Accel-Buffering": "no"})
+        self._held: contextlib.AsyncExitStack | None = None
+
+    def hold(self, stack: contextlib.AsyncExitStack) -> None:
+        """Keep what the stack holds until the last line is out."""
+        self._held = stack
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the lines."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            if self._held is not None:
+                await self._held.aclose()
+
+    async def _lines(
+        self,
+        sentences: AsyncIterator[Sentence],
+        recording: Recording,
+        exchange: Exchange,
+        result: Callable[[list[Sentence]], dict[str, Any]],
+        failed: Callable[[Exception], dict[str, Any]],
+    ) -> AsyncIterator[bytes]:
+        exchange.code = CLIENT_LEFT  # unless the last line goes out
+        yield _line({"type": "recording", "duration": round(recording.duration * 1000)})
+        known: list[Sentence] = []
+        try:
+            async for sentence in sentences:
+                known.append(sentence)
+                exchange.audio_seconds = min(recording.duration, sentence.end)
+                yield _line({"type": "sentence", **timed(sentence), "words": [_word(word) for word in sentence.words]})
+        except Exception as error:
+            if not isinstance(error, LingtingError):
+                log.exception("unexpected error in lines of sentences, log_id %s", exchange.log_id)
+            exchange.code = 500
+            yield _line({"type": "error", **failed(error)})
+            return
+        exchange.audio_seconds = recording.duration
+        yield _line({"type": "result", **result(known)})
+        exchange.code = 0
+
+
+def timed(sentence: Sentence) -> dict[str, Any]:
+    """A sentence as flash writes it: times in whole milliseconds."""
+    return {
+        "text": sentence.text,
+        "begin_time": max(0, round(sentence.start * 1000)),
+        "end_time": round(sentence.end * 1000),
+    }
+
+
+def _word(word: Word) -> dict[str, Any]:
+    return {
+        "text": word.text,
+        "begin_time": max(0, round(word.start * 1000)),
+        "end_time": round(word.end * 1000),
+        "probability": round(word.probability, 3),
+    }
+
+
+def _line(content: dict[str, Any]) -> bytes:
+    return msgspec.json.encode(content) + b"\n"
