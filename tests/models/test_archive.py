@@ -148,6 +148,14 @@ def test_a_zip_that_lies_about_a_size_is_refused(tmp_path: Path) -> None:
         unpacked(tmp_path, bytes(content))
 
 
+def test_a_zip_whose_directory_points_elsewhere_is_refused(tmp_path: Path) -> None:
+    content = bytearray(zipped({"top/model.onnx": b"x" * 1000}))
+    end = content.index(b"PK\x05\x06")
+    content[end + 16 : end + 20] = (int.from_bytes(content[end + 16 : end + 20], "little") + 50).to_bytes(4, "little")
+    with pytest.raises(ModelError, match="it is damaged"):
+        unpacked(tmp_path, bytes(content))
+
+
 def test_the_same_file_twice_is_refused(tmp_path: Path) -> None:
     content = members(member("top/model.onnx", size=1), member("top/model.onnx", size=1), content=b"w")
     with pytest.raises(ModelError, match="is in it twice"):

@@ -12,9 +12,8 @@ import os
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
@@ -87,33 +86,27 @@ def unpack(
 
     Raises:
         ModelError: it is no archive, is damaged, or holds something that no model has; nothing of it should be used.
+        OSError: `target` cannot be written.
     """
     done: list[Unpacked] = []
     most = min(limits.bytes, archive.stat().st_size * limits.ratio + _SLACK)
     total = 0
-    try:
-        with _open(archive, most) as entries:
-            for number, entry in enumerate(entries, 1):
-                if number > limits.entries:
-                    raise _refused(archive, f"it has more than {limits.entries} entries")
-                path = _inside(archive, entry.name, folder)
-                total += entry.size
-                if total > most:
-                    raise _bomb(archive, most)
-                if path is None or not _is_wanted(path, wanted):
-                    continue
-                if entry.odd:
-                    raise _refused(archive, f"{entry.name} is {entry.odd}")
-                if entry.content is not None:
-                    done.append(_write(archive, entry, path, target, watch))
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
-        raise _refused(archive, f"it is damaged: {error}") from error
-    except (RuntimeError, NotImplementedError) as error:
-        raise _refused(archive, str(error)) from error
-    except OSError as error:
-        if error.errno is None:  # what the bzip2 decoder raises
-            raise _refused(archive, f"it is damaged: {error}") from error
-        raise
+    with ExitStack() as stack:
+        with _reading(archive):
+            entries = stack.enter_context(_open(archive, most))
+        for number, entry in enumerate(_each(archive, entries), 1):
+            if number > limits.entries:
+                raise _refused(archive, f"it has more than {limits.entries} entries")
+            path = _inside(archive, entry.name, folder)
+            total += entry.size
+            if total > most:
+                raise _bomb(archive, most)
+            if path is None or not _is_wanted(path, wanted):
+                continue
+            if entry.odd:
+                raise _refused(archive, f"{entry.name} is {entry.odd}")
+            if entry.content is not None:
+                done.append(_write(archive, entry, path, target, watch))
     return done
 
 
@@ -127,8 +120,10 @@ def _write(archive: Path, entry: _Entry, path: PurePosixPath, target: Path, watc
         output = place.open("xb")
     except (FileExistsError, NotADirectoryError):
         raise _refused(archive, f"{entry.name} is in it twice") from None
-    with entry.content() as source, output:
-        while chunk := source.read(min(_CHUNK, entry.size - written + 1)):
+    with output, ExitStack() as stack:
+        with _reading(archive):
+            source = stack.enter_context(entry.content())
+        while chunk := _read(archive, source, min(_CHUNK, entry.size - written + 1)):
             written += len(chunk)
             if written > entry.size:
                 break
@@ -140,6 +135,31 @@ def _write(archive: Path, entry: _Entry, path: PurePosixPath, target: Path, watc
     if written != entry.size:
         raise _refused(archive, f"{entry.name} is not as long as it says")
     return Unpacked(path.as_posix(), written, result.hexdigest())
+
+
+@contextmanager
+def _reading(archive: Path) -> Iterator[None]:
+    """Whatever the libraries raise over a damaged archive, which is more than they document, it is refused."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:
+        raise _refused(archive, f"it is damaged: {error}") from error
+
+
+def _each(archive: Path, entries: Iterator[_Entry]) -> Iterator[_Entry]:
+    while True:
+        with _reading(archive):
+            entry = next(entries, None)
+        if entry is None:
+            return
+        yield entry
+
+
+def _read(archive: Path, source: IO[bytes], size: int) -> bytes:
+    with _reading(archive):
+        return source.read(size)
 
 
 def _inside(archive: Path, name: str, folder: str) -> PurePosixPath | None:
