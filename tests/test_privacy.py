@@ -46,14 +46,14 @@ def _beyond(log: Path, own: Path) -> list[str]:
 
 
 def _reaches_out(line: str) -> bool:
-    """Whether a call opens a socket or sends to an address, other than on this machine's own and between its parts."""
+    """Whether a call looks up a name of a host, or sends to an address other than this machine's own."""
     if re.search(r"\b(connect|bind|sendto|sendmsg|sendmmsg)\(", line) and (
         address := re.search("inet_addr|inet_pton", line)
     ):
         return not re.search(r'inet_addr\("127\.0\.0\.1"\)', line[address.start() :])
     if re.search(r"\bsocket\(AF_INET6?, SOCK_DGRAM", line):
         return True
-    return "connect(" in line and "AF_UNIX" in line and "/nscd/" in line
+    return re.search(r'"/etc/(hosts|resolv\.conf)"', line) is not None
 
 
 def _writes(line: str, own: Path) -> bool:
