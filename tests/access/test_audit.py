@@ -17,6 +17,7 @@ from lingting.access.database import COMMAND_SECONDS, Database
 from lingting.access.directory import Directory
 from lingting.access.errors import ManagementError
 from lingting.access.hot_words import HotWordsChange
+from lingting.access.invitations import Invitations
 from lingting.access.schema import audit
 from lingting.settings import Settings
 from tests.access.door import START, Clock, new
@@ -60,7 +61,7 @@ def directory(settings: Settings, clock: Clock) -> Any:
 def test_there_is_no_way_to_change_anything_that_is_not_tried_here() -> None:
     public = {name for name, _ in inspect.getmembers(Directory, inspect.isfunction) if not name.startswith("_")}
     used = {name for change in CHANGES.values() for name in change.__code__.co_names}
-    assert public - READING - {"create_demo"} == used - {"new", "HotWordsChange"}
+    assert public - READING - {"create_demo", "acting_as"} == used - {"new", "HotWordsChange"}
 
 
 @pytest.mark.parametrize("action", CHANGES)
@@ -125,6 +126,15 @@ def test_the_first_start_is_written_down_too(settings: Settings) -> None:
     assert [(entry.action, entry.subject_name) for entry in entries] == [("app.create", "demo"), ("key.create", "demo")]
     assert {entry.actor for entry in entries} == {this_process().name}
     database.close()
+
+
+def test_a_key_of_a_sign_in_link_is_written_down_with_the_address_it_was_taken_from(
+    directory: Directory, clock: Clock
+) -> None:
+    invitations = Invitations(directory, clock)
+    invitations.redeem(invitations.create(), "198.51.100.7")
+    entry = directory.audit()[-1]
+    assert (entry.action, entry.actor, entry.origin) == ("key.create", "sign-in link", "198.51.100.7")
 
 
 def test_no_secret_is_in_the_log(directory: Directory) -> None:

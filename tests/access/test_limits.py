@@ -288,6 +288,22 @@ async def test_a_redis_that_hangs_delays_one_request_by_half_a_second(
     server.close()
 
 
+@pytest.mark.parametrize("limits_url", ["redis"], indirect=True)
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+async def test_a_node_whose_clock_is_wrong_counts_as_the_others_do_in_redis(access: Access, seconds: float) -> None:
+    who = own(ACME, file_requests_per_second=2)
+    real = time.time
+    await access.limits.hit(who, "file")
+    with pytest.MonkeyPatch.context() as wrong:
+        wrong.setattr("time.time", lambda: real() + seconds)
+        await access.limits.hit(who, "file")
+        with pytest.raises(LimitExceeded) as caught:
+            await access.limits.hit(who, "file")
+        assert 0 < caught.value.reset_seconds <= 1
+    with pytest.raises(LimitExceeded):
+        await access.limits.hit(who, "file")
+
+
 @pytest.mark.parametrize("limits_url", ["memory://"])
 @pytest.mark.parametrize("seconds", [-3600, 3600])
 async def test_a_clock_that_is_set_changes_no_window_and_no_place(access: Access, clock: Clock, seconds: float) -> None:

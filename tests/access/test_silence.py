@@ -24,7 +24,7 @@ from lingting.access.schema import usage_batches
 from lingting.settings import Settings
 from tests.access.conftest import PostgreSQL, UsedDatabase, new_postgresql_database
 from tests.access.door import Clock, new, record
-from tests.api.serving import FILE, FLASH, TENANT_TOKEN, file_body, pcm, serving
+from tests.api.serving import FILE, FLASH, TENANT_TOKEN, Running, file_body, pcm, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -298,9 +298,11 @@ async def test_usage_kept_in_memory_is_bounded_and_its_sums_are_right(
 
 def test_callers_get_the_answers_of_their_protocol_in_time(tmp_path: Path, postgresql: str, frozen: PostgreSQL) -> None:
     with serving(tmp_path, database_url=new_postgresql_database(postgresql)) as server:
-        unknown = server.new_key()
+        unknown, operator = server.new_key(), server.new_key(scopes=("operator",))
+        link = server.service.access.invitations.create()
         wav = b"RIFF" + pcm(0.1)
         assert server.post(FLASH, key=server.key, data=wav).status_code == 200
+        assert watch(server, operator) == 200
         frozen.freeze()
         try:
             assert server.post(FLASH, key=server.key, data=wav).status_code == 200
@@ -308,12 +310,21 @@ def test_callers_get_the_answers_of_their_protocol_in_time(tmp_path: Path, postg
             file = server.post(FILE, key=unknown, json=file_body())
             login = server.post(TENANT_TOKEN, json={"app_id": server.app.app.id, "app_secret": server.app.app_secret})
             health = requests.get(server.url + "/healthz", timeout=20)
+            status = watch(server, operator)
+            sign_in = server.post("/console/sign-in", data=link)
         finally:
             frozen.thaw()
         assert (flash.status_code, health.status_code) == (503, 200)
+        assert (status, sign_in.status_code) == (503, 503)
         assert int(flash.headers["Retry-After"]) >= 1
         assert (file.status_code, file.json()["code"]) == (500, 1040102)
         assert (login.status_code, login.json()["code"]) == (200, 1040102)
+
+
+def watch(server: Running, key: str) -> int:
+    """The status of what an operator's page asks for."""
+    headers = {"Authorization": f"Bearer {key}"}
+    return requests.get(server.url + "/console/status", headers=headers, timeout=20).status_code
 
 
 async def test_an_unknown_app_is_unknown_again_when_the_database_is_back(

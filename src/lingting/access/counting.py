@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, cast
@@ -171,7 +172,7 @@ class RedisCounter:
             "socket_connect_timeout": _SOCKET_SECONDS,
         }
         try:
-            self._storage = RedisStorage(f"async+{url}", **options, **timeouts)
+            self._storage = _RedisStorage(f"async+{url}", **options, **timeouts)
         except limits.errors.ConfigurationError:
             raise SettingsError(
                 f"LINGTING_LIMITS_URL names Redis: install its client with `{install_command('redis')}`"
@@ -191,7 +192,7 @@ class RedisCounter:
         return await self._window.hit(item, *key)
 
     async def reset_seconds(self, item: limits.RateLimitItem, *key: str) -> float:
-        return (await self._window.get_window_stats(item, *key)).reset_time - time.time()
+        return (await self._window.get_window_stats(item, *key)).reset_time
 
     async def acquire(self, key: str, lease: str, limit: int, seconds: float) -> bool:
         taken = await self._acquire_script(keys=[f"{_PREFIX}/leases/{key}"], args=[lease, limit, seconds])
@@ -247,6 +248,50 @@ class RedisCounter:
                 await command
         except Exception:  # noqa: S110 - a lease ends when it is not renewed, and what was spent is in the database too
             pass
+
+
+class _RedisStorage(RedisStorage):
+    """The Redis storage of `limits` with moving windows on Redis' own clock: those of nodes may differ, and may be set.
+
+    Times that it gives are in seconds from now.
+    """
+
+    STORAGE_SCHEME = []  # noqa: RUF012 - no scheme leads here
+    _HIT = """
+        local time = redis.call('TIME')
+        local now = time[1] + time[2] / 1000000
+        redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
+        if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[1]) then return 0 end
+        redis.call('ZADD', KEYS[1], now, ARGV[3])
+        redis.call('EXPIRE', KEYS[1], ARGV[2] + 1)
+        return 1
+    """
+    _WINDOW = """
+        local time = redis.call('TIME')
+        local now = time[1] + time[2] / 1000000
+        redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[1])
+        local oldest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
+        return {tostring((oldest or now) - now), redis.call('ZCARD', KEYS[1])}
+    """
+
+    def __init__(self, uri: str, **options: Any) -> None:
+        super().__init__(uri, **options)
+        redis = cast(Any, self.bridge).get_connection()
+        self._hit = redis.register_script(self._HIT)
+        self._window = redis.register_script(self._WINDOW)
+
+    async def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        if amount != 1:
+            raise NotImplementedError("hits are counted singly")
+        return bool(await self._hit(keys=[self._name(key)], args=[limit, expiry, uuid.uuid4().hex]))
+
+    async def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
+        oldest, count = await self._window(keys=[self._name(key)], args=[expiry])
+        return float(oldest), int(count)
+
+    @staticmethod
+    def _name(key: str) -> str:
+        return f"{_PREFIX}/window/{key}"
 
 
 class _LoopStorage(Storage, MovingWindowSupport):

@@ -66,6 +66,10 @@ class Directory:
         self._clock = clock
         self._actor = actor or this_process()
 
+    def acting_as(self, actor: Actor) -> Directory:
+        """The same, for changes that the audit log says somebody else made."""
+        return Directory(self._database, self._clock, actor)
+
     # -- tenants ------------------------------------------------------------------------------------------------------
 
     def create_tenant(self, name: str, note: str = "", limits: TenantLimits = TenantLimits()) -> Tenant:  # noqa: B008

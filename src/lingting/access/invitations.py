@@ -9,8 +9,11 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from lingting.access.audit import Actor
 from lingting.access.directory import DEFAULT_TENANT, Directory
-from lingting.access.errors import InvalidCredential
+from lingting.access.errors import AccessUnavailable, InvalidCredential
 from lingting.access.principal import ALL_SCOPES
 from lingting.access.records import NewCredential
 
@@ -35,23 +38,35 @@ class Invitations:
             self._codes[_digest(code)] = self._clock() + VALID_SECONDS
         return code
 
-    def redeem(self, code: str) -> str:
+    def redeem(self, code: str, address: str) -> str:
         """Take a code: a new API key with every scope, which ends after `KEY_SECONDS`.
+
+        `address` is where it was taken, for the audit log.
 
         Raises:
             InvalidCredential: the code is unknown, was taken, or is too old.
+            AccessUnavailable: the database does not answer; the code is good still.
         """
         now = self._clock()
         with self._lock:
             until = self._codes.pop(_digest(code), 0.0)
         if until < now:
             raise InvalidCredential("this sign-in link was used already or is older than 15 minutes", "unknown")
-        for key in self._directory.keys():  # noqa: SIM118
+        try:
+            return self._new_key(self._directory.acting_as(Actor(OWNER, address)), now)
+        except SQLAlchemyError:
+            with self._lock:
+                self._codes[_digest(code)] = until
+            raise AccessUnavailable("the database of credentials does not answer", retry_after=2.0) from None
+
+    @staticmethod
+    def _new_key(directory: Directory, now: float) -> str:
+        for key in directory.keys():  # noqa: SIM118
             if key.owner == OWNER and key.expires_at is not None and key.expires_at < now:
-                self._directory.delete_key(key.id)
+                directory.delete_key(key.id)
         name = f"page {datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M:%S} {secrets.token_hex(2)}"
         new = NewCredential(name, DEFAULT_TENANT, ALL_SCOPES, owner=OWNER, expires_at=now + KEY_SECONDS)
-        return self._directory.create_key(new).key
+        return directory.create_key(new).key
 
 
 def _digest(code: str) -> bytes:

@@ -14,7 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lingting import __version__
+from lingting.access.errors import AccessUnavailable
 from lingting.access.principal import OPERATOR, Principal
+from lingting.access.usage import Usage
 from lingting.api.flash import errors as flash
 from lingting.api.http import admission
 from lingting.api.http import exchange as exchanges
@@ -75,7 +77,10 @@ async def sign_in(request: Request) -> Response:
             break
     invitations = service_of(request).access.invitations
     try:
-        key = await asyncio.to_thread(invitations.redeem, code.decode("ascii", "replace").strip())
+        address = admission.address_of(request)
+        key = await asyncio.to_thread(invitations.redeem, code.decode("ascii", "replace").strip(), address)
+    except AccessUnavailable as error:
+        return flash.answer(request.scope, error)
     except LingtingError as error:
         return flash.flash_error(request.scope, 403, str(error))
     return JSON({"key": key})
@@ -88,12 +93,11 @@ async def status(request: Request) -> Response:
         return answer
     try:
         principal.require(OPERATOR)
+        used = await _used(service_of(request).access.usage)
     except LingtingError as error:
         return flash.answer(request.scope, error)
     context = context_of(request)
     service, recent = context.service, context.recent
-    today = datetime.now(UTC).date()
-    usage = service.access.usage
     return JSON(
         {
             "version": __version__,
@@ -115,12 +119,18 @@ async def status(request: Request) -> Response:
             "queue": {"jobs": service.queued, "predicted_wait_seconds": service.predicted_wait},
             "window_seconds": WINDOW_SECONDS,
             "latency": [asdict(answers) for answers in recent.summary() if answers.interface not in _UNWATCHED],
-            "usage": {
-                "today": await usage.summary(today, today, ["tenant"]),
-                "month": await usage.summary(today.replace(day=1), today, ["tenant"]),
-            },
+            "usage": used,
         }
     )
+
+
+async def _used(usage: Usage) -> dict[str, object]:
+    """What every tenant used today and this month."""
+    today = datetime.now(UTC).date()
+    return {
+        "today": await usage.summary(today, today, ["tenant"]),
+        "month": await usage.summary(today.replace(day=1), today, ["tenant"]),
+    }
 
 
 async def _admitted(request: Request) -> tuple[Principal | None, Response]:
