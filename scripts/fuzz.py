@@ -306,7 +306,7 @@ def health(server: Server) -> Health:
         threads=sum(process.num_threads() for process in processes),
         files=sum(process.num_fds() for process in processes),
         streams=float(live[1]) if live else -1.0,
-        spooled=len(list((server.data_dir / "spool").iterdir())),
+        spooled=len(list((server.data_dir / "spool").glob("process-*/upload-*"))),
     )
 
 
