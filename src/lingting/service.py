@@ -78,6 +78,7 @@ class Recognition:
             script=settings.script,
             convert_numbers=settings.convert_numbers,
             language=None if settings.language == "auto" else settings.language,
+            ear=None if rescorer is None else corrector,
         )
         endpoint = EndpointConfig(
             silence=settings.endpoint_silence_ms / 1000,

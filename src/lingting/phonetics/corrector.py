@@ -13,6 +13,7 @@ from lingting.domain import Hypothesis
 from lingting.errors import ModelError
 from lingting.phonetics import search
 from lingting.phonetics.hot_words import HotWords
+from lingting.phonetics.latin import Found, LatinHotWords, TextCost, Unit, syllable_phones, word_phones
 from lingting.phonetics.lattice import Arc, Builder, Hot, Sounds
 from lingting.phonetics.lexicon import Lexicon
 from lingting.phonetics.models import SHIPPED, CompactModel, KenlmModel, LanguageModel
@@ -99,6 +100,7 @@ class Corrector:
         self._builder = Builder(lexicon, tuning.sounds, tuning.hot)
         self._tuning = tuning
         self._prepared = lru_cache(maxsize=64)(lambda words: HotWords(words, lexicon))
+        self._prepared_latin = lru_cache(maxsize=64)(LatinHotWords)
 
     @classmethod
     def load(cls, language_model: Path | Literal["compact"] | None = None) -> Corrector:
@@ -149,6 +151,25 @@ class Corrector:
                 seen.add(hypothesis.text)
                 candidates.append(self._correct_one(index, hypothesis, task))
         return min(candidates, key=lambda candidate: candidate.score)
+
+    def latin(self, words: Sequence[str], hot_words: Sequence[str]) -> list[Found]:
+        """Where hot words with Latin letters stand in a text, found by sound; in order, without overlaps.
+
+        Args:
+            words: the text, a Han character or a Latin word each; "" where a mark stands, which no hot word goes over.
+            hot_words: names and terms to listen for, as for `correct`.
+        """
+        prepared = self._prepared_latin(tuple(hot_words))
+        if not prepared:
+            return []
+        units = [Unit(word, self._phones(word)) for word in words]
+        return prepared.find(units, TextCost(units, self._builder, self._model))
+
+    def _phones(self, word: str) -> str:
+        if not _RUN.fullmatch(word):
+            return word_phones(word)
+        reading = next(iter(self._lexicon.readings(ord(word))), None)
+        return syllable_phones(self._lexicon.syllable(reading[0])) if reading else ""
 
     def _correct_one(self, index: int, hypothesis: Hypothesis, task: _Task) -> Correction:
         text = hypothesis.text

@@ -52,6 +52,10 @@ class Lexicon:
             if reading
         ]
 
+    def syllable(self, reading: int) -> str:
+        """The toneless syllable of a reading, in pinyin."""
+        return self.syllables[(reading - 1) // _TONES]
+
     def family(self, reading: int) -> int:
         """The family of a reading."""
         return int(self.families[(reading - 1) // _TONES])

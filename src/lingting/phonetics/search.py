@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from lingting.phonetics.lattice import Arc
@@ -31,9 +32,20 @@ def best(lattice: list[list[Arc]], model: LanguageModel, state: Any, beam: int =
 
     Paths that end in the same model state are merged, so the beam holds only different pasts.
     """
-    ends: list[list[Path]] = [[Path(0.0, state, None, None)]]
+    return _ends(lattice, model, state, beam, 0)[-1][0]
+
+
+def costs(lattice: list[list[Arc]], model: LanguageModel, first: int = 0, beam: int = 3) -> list[float]:
+    """The cost of the cheapest path from position `first` to each position; infinite before it."""
+    ends = _ends(lattice, model, model.start(), beam, first)
+    return [paths[0].cost if paths else math.inf for paths in ends]
+
+
+def _ends(lattice: list[list[Arc]], model: LanguageModel, state: Any, beam: int, first: int) -> list[list[Path]]:
+    ends: list[list[Path]] = [[] for _ in range(first)]
+    ends.append([Path(0.0, state, None, None)])
     extend = model.extend
-    for arcs in lattice[1:]:
+    for arcs in lattice[first + 1 :]:
         found: dict[Any, Path] = {}
         for arc in arcs:
             own = arc.change
@@ -44,7 +56,7 @@ def best(lattice: list[list[Arc]], model: LanguageModel, state: Any, beam: int =
                 if known is None or cost < known.cost:
                     found[behind] = Path(cost, behind, arc, path)
         ends.append(sorted(found.values(), key=_cost)[:beam])
-    return ends[-1][0]
+    return ends
 
 
 def _cost(path: Path) -> float:

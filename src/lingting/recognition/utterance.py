@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lingting.domain import Language, RawWord, RecognitionOptions, Seconds, Sentence, Transcript
+from lingting.recognition import latin_words
 from lingting.recognition.engine import Heard
+from lingting.recognition.latin_words import LatinEar
 from lingting.text import grammars, spacing
 from lingting.text.finish import finish, finish_text
 from lingting.text.script import Script
@@ -21,11 +23,13 @@ class Writing:
         script: Chinese script of the text.
         convert_numbers: spoken numbers become digits even where the caller doesn't ask for it.
         language: the language of all speech; None decides by utterance.
+        ear: finds hot words with Latin letters by their sound, or None.
     """
 
     script: Script = "simplified"
     convert_numbers: bool = False
     language: Language | None = None
+    ear: LatinEar | None = None
 
     def words(self, heard: Heard, offset: Seconds) -> list[RawWord]:
         """The words of an utterance that begins `offset` seconds into the recording."""
@@ -51,7 +55,9 @@ class Writing:
         duration: Seconds,
         final: bool = True,
     ) -> list[Sentence]:
-        """Words by the text rules; see `lingting.text.finish`."""
+        """Words by the text rules, hot words with Latin letters among them; see `lingting.text.finish`."""
+        if self.ear is not None and options.hot_words:
+            words = latin_words.written(words, options.hot_words, self.ear)
         return finish(
             words,
             language,
