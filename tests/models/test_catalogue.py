@@ -8,8 +8,14 @@ from pathlib import Path
 import pytest
 
 from lingting.models import Model, catalogue
+from tests.requirements import missing
 
 MODELS = [pytest.param(model, id=model.name) for model in catalogue().models.values()]
+SHERPA = [
+    pytest.param(model, id=model.name)
+    for model in catalogue().models.values()
+    if model.engine not in ("whisper-ctranslate2", "punctuation")
+]
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -55,3 +61,19 @@ def test_whisper_from_tiny_to_large_is_there_and_base_needs_no_network() -> None
     sizes = ("tiny", "base", "small", "medium", "large-v3", "large-v3-turbo")
     assert {f"whisper-{size}" for size in sizes} <= set(models)
     assert [name for name, model in models.items() if model.embedded] == ["whisper-base"]
+
+
+@pytest.mark.parametrize("model", SHERPA)
+def test_the_loader_that_an_entry_names_takes_its_files_and_options(model: Model, tmp_path: Path) -> None:
+    try:
+        import sherpa_onnx  # noqa: F401
+    except ImportError:
+        missing("sherpa-onnx is not installed")
+    from lingting.engines.sherpa import loaders
+
+    for path in model.roles.values():
+        (tmp_path / path).touch()
+    factory, arguments = loaders.call_of(model.engine, tmp_path, model.roles, model.options)
+    assert callable(factory)
+    assert {str(tmp_path / path) for role, path in model.roles.items() if role != "bpe"} <= set(arguments.values())
+    assert model.streaming == loaders.find(model.engine).streaming

@@ -167,9 +167,8 @@ def test_whatever_is_changed_in_a_file_it_is_found_good_or_refused(
 
 
 def test_a_folder_of_ones_own_is_looked_at_before_it_is_loaded(tmp_path: Path) -> None:
-    model, folder = build(tmp_path, "sense_voice")
+    _, folder = build(tmp_path, "sense_voice")
     store = Store.at(tmp_path)
-    assert vet(store, "ours").roles == model.roles
     change(folder / "model.onnx", neg_mean="0")
     with pytest.raises(ModelError, match="neg_mean has 1 numbers, not 560"):
         vet(store, "ours")
