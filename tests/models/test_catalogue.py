@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lingting.engines.sherpa import loaders
 from lingting.models import Model, catalogue
-from tests.requirements import missing
 
 MODELS = [pytest.param(model, id=model.name) for model in catalogue().models.values()]
 SHERPA = [
@@ -65,12 +65,6 @@ def test_whisper_from_tiny_to_large_is_there_and_base_needs_no_network() -> None
 
 @pytest.mark.parametrize("model", SHERPA)
 def test_the_loader_that_an_entry_names_takes_its_files_and_options(model: Model, tmp_path: Path) -> None:
-    try:
-        import sherpa_onnx  # noqa: F401
-    except ImportError:
-        missing("sherpa-onnx is not installed")
-    from lingting.engines.sherpa import loaders
-
     for path in model.roles.values():
         (tmp_path / path).touch()
     factory, arguments = loaders.call_of(model.engine, tmp_path, model.roles, model.options)

@@ -13,12 +13,6 @@ from lingting.models import Model, Store, catalogue
 from lingting.models.vetting import vet
 from tests.engines.tiny import models as tiny
 from tests.models.onnx_files import change
-from tests.requirements import missing
-
-try:
-    import sherpa_onnx  # noqa: F401
-except ImportError:
-    missing("sherpa-onnx is not installed")
 
 
 def ours(tmp_path: Path, kind: str) -> tuple[Store, Path]:
