@@ -1,7 +1,34 @@
 """sherpa-onnx: streaming and offline models of many families, batched over users."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from lingting.engines.sherpa.loaders import Option, find
 from lingting.engines.sherpa.loading import ModelFiles
 from lingting.engines.sherpa.offline import OfflineSherpa
 from lingting.engines.sherpa.streaming import StreamingSherpa
+from lingting.recognition.engine import Rescorer
 
-__all__ = ["ModelFiles", "OfflineSherpa", "StreamingSherpa"]
+__all__ = ["ModelFiles", "OfflineSherpa", "StreamingSherpa", "build"]
+
+
+def build(
+    name: str,
+    kind: str,
+    folder: str,
+    roles: Mapping[str, str],
+    options: Mapping[str, Option],
+    *,
+    punctuates: bool,
+    rescorer: Rescorer | None = None,
+) -> OfflineSherpa | StreamingSherpa:
+    """The engine of a model, of plain data, so that a process of its own can be asked for it.
+
+    Raises:
+        ModelError: see `loading.load`.
+    """
+    model = ModelFiles(name, kind, Path(folder), roles, options)
+    engine = StreamingSherpa if find(kind).streaming else OfflineSherpa
+    return engine(model, punctuates=punctuates, rescorer=rescorer)
