@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 import requests
 import soxr
 
-from lingting import Transcriber
+from lingting import AsyncTranscriber, Transcriber, Update
 from lingting.domain import SAMPLE_RATE
 from lingting.errors import EmptyAudio, LingtingError, ModelError, UndecodableAudio
 from tests.conftest import LiveServer
@@ -102,6 +104,76 @@ def test_a_stream_takes_bytes_that_split_samples_and_shows_text_as_it_grows(tran
     assert any(phrase in transcript.text for phrase in spoken.phrases)
     assert (stream.text, stream.confirmed, stream.guess) == (transcript.text, transcript.text, "")
     assert stream.duration == transcript.duration == pytest.approx(spoken.seconds, abs=0.01)
+
+
+def packets(name: str) -> Iterator[bytes]:
+    """A recording in packets of 200 ms, as fast as they are taken."""
+    pcm = recording(name).pcm
+    for start in range(0, len(pcm), 6400):
+        yield pcm[start : start + 6400]
+
+
+@engine
+def test_a_generator_of_packets_becomes_finals_and_partials(transcriber: Transcriber) -> None:
+    updates: list[Update] = []
+
+    def spoken() -> Iterator[bytes]:
+        for number, packet in enumerate(packets("beckett")):
+            yield packet
+            while number == 12 and not updates:
+                yield b""  # whoever listens is shown something before the rest is spoken
+                time.sleep(0.01)
+
+    for update in transcriber.stream(spoken(), language="en"):
+        updates.append(update)
+    text = "".join(update.text for update in updates if update.is_final)
+    assert "try again" in text.lower()
+    assert updates[-1].is_final
+    assert not updates[0].is_final or len(updates) > 1
+
+
+@engine
+def test_the_async_twin_hears_the_same_and_leaves_the_loop_free(model_dir: Path, transcriber: Transcriber) -> None:
+    async def live() -> AsyncIterator[bytes]:
+        for packet in packets("asr_example"):
+            yield packet
+
+    async def work() -> None:
+        spoken = recording("asr_example")
+        async with AsyncTranscriber(data_dir=model_dir.parents[1]) as ours:
+            asking = asyncio.create_task(ours.transcribe(spoken.path))
+            turns = 0
+            while not asking.done():
+                await asyncio.sleep(0)
+                turns += 1
+            assert turns > 10
+            assert (await asking) == transcriber.transcribe(spoken.path)
+            sentences = [sentence async for sentence in ours.sentences(spoken.path)]
+            assert tuple(sentences) == (await asking).sentences
+            updates = [update async for update in ours.stream(live(), language="zh")]
+            text = "".join(update.text for update in updates if update.is_final)
+            assert any(phrase in text for phrase in spoken.phrases)
+            with pytest.raises(FileNotFoundError):
+                await ours.transcribe("missing.wav")
+
+    asyncio.run(work())
+
+
+@engine
+def test_times_are_whole_milliseconds(transcriber: Transcriber) -> None:
+    transcript = transcriber.transcribe(recording("beckett").path)
+    times = [transcript.duration]
+    for sentence in transcript.sentences:
+        times += [sentence.start, sentence.end, *(time for word in sentence.words for time in (word.start, word.end))]
+    assert len(times) > 10
+    assert times == [round(time, 3) for time in times]
+
+
+def test_the_library_lists_its_names() -> None:
+    import lingting
+
+    assert {"AsyncTranscriber", "Transcriber", "Update"} <= set(dir(lingting))
+    assert all(getattr(lingting, name) for name in lingting.__all__)
 
 
 @engine

@@ -5,9 +5,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lingting.domain import Sentence, Transcript, Word
-    from lingting.transcriber import Stream, Transcriber
+    from lingting.transcriber import Stream, Transcriber, Update
+    from lingting.transcriber_async import AsyncTranscriber
 
-__all__ = ["Sentence", "Stream", "Transcriber", "Transcript", "Word", "__version__"]
+__all__ = [
+    "AsyncTranscriber",
+    "Sentence",
+    "Stream",
+    "Transcriber",
+    "Transcript",
+    "Update",
+    "Word",
+    "__version__",
+]
 
 try:
     __version__ = version("lingting")
@@ -15,10 +25,12 @@ except PackageNotFoundError:  # running from a source tree that was never instal
     __version__ = "0.0.0"
 
 _FOUND_IN = {
+    "AsyncTranscriber": "lingting.transcriber_async",
     "Sentence": "lingting.domain",
     "Stream": "lingting.transcriber",
     "Transcriber": "lingting.transcriber",
     "Transcript": "lingting.domain",
+    "Update": "lingting.transcriber",
     "Word": "lingting.domain",
 }
 
@@ -30,3 +42,8 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module(_FOUND_IN[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The library's names first of all, whether or not they are imported yet."""
+    return sorted({*globals(), *__all__})

@@ -6,12 +6,14 @@ import asyncio
 import math
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, overload
 
 import numpy as np
 import soxr
@@ -32,6 +34,9 @@ T = TypeVar("T")
 
 Audio: TypeAlias = str | PathLike[str] | bytes | NDArray[np.float32] | NDArray[np.int16] | Recording
 """A recording: the path of an audio file, its content, samples of one channel, or what `Transcriber.recording` gave."""
+
+Packet: TypeAlias = bytes | NDArray[np.float32] | NDArray[np.int16]
+"""Live audio as it comes: samples, or bytes of 16-bit little-endian ones."""
 
 LONGEST_SECONDS: Seconds = 24 * 3600.0
 
@@ -131,7 +136,7 @@ class Transcriber:
         """
         options = _options(language, hot_words, convert_numbers, max_sentence_silence)
         with self._opened(audio, sample_rate) as recording:
-            return self._call(self._recognition.recognizer.recognize(recording, options))
+            return in_milliseconds(self._call(self._recognition.recognizer.recognize(recording, options)))
 
     def sentences(
         self,
@@ -153,20 +158,46 @@ class Transcriber:
         with self._opened(audio, sample_rate) as recording:
             return recording.window(0, recording.size)
 
+    @overload
     def stream(
         self,
+        *,
+        sample_rate: int = ...,
+        language: Language | None = ...,
+        hot_words: Sequence[str] = ...,
+        convert_numbers: bool = ...,
+    ) -> Stream: ...
+    @overload
+    def stream(
+        self,
+        audio: Iterable[Packet],
+        *,
+        sample_rate: int = ...,
+        language: Language | None = ...,
+        hot_words: Sequence[str] = ...,
+        convert_numbers: bool = ...,
+    ) -> Iterator[Update]: ...
+    def stream(
+        self,
+        audio: Iterable[Packet] | None = None,
         *,
         sample_rate: int = SAMPLE_RATE,
         language: Language | None = None,
         hot_words: Sequence[str] = (),
         convert_numbers: bool = False,
-    ) -> Stream:
-        """Begin to recognise live audio; arguments as in `transcribe`.
+    ) -> Stream | Iterator[Update]:
+        """Recognise live audio; arguments as in `transcribe`.
 
-        ::
+        Of packets, such as a generator that reads a microphone, it makes updates: finals, which joined are the text,
+        and partials, each of which replaces the one before::
+
+            for update in transcriber.stream(microphone()):
+                print(update.text, end="\\n" if update.is_final else "\\r")
+
+        Without packets it is a stream to feed::
 
             with transcriber.stream() as stream:
-                for packet in microphone:
+                for packet in microphone():
                     stream.accept(packet)
                     print(stream.text)
                 print(stream.finish().text)
@@ -176,7 +207,8 @@ class Transcriber:
         async def opened() -> LiveSession:
             return self._recognition.recognizer.open_live(options)
 
-        return Stream(self, self._call(opened()), sample_rate)
+        stream = Stream(self, self._call(opened()), sample_rate)
+        return stream if audio is None else _updates(stream, audio)
 
     def close(self) -> None:
         """Stop everything; what is not finished is dropped."""
@@ -223,7 +255,7 @@ class Transcriber:
         pending = self._recognition.recognizer.sentences(recording, options)
         try:
             while (sentence := self._call(_next(pending))) is not None:
-                yield sentence
+                yield rounded(sentence)
         finally:
             if not self._closed:
                 self._call(_end(pending))
@@ -233,20 +265,68 @@ class Transcriber:
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run on the loop and wait; the work is cancelled when waiting is interrupted."""
-        if self._closed:
-            work.close()
-            raise LingtingError("this transcriber is closed")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        future = self._submit(work)
         try:
             return future.result()
         except BaseException:
             future.cancel()
             raise
 
+    def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Begin on the loop."""
+        if self._closed:
+            work.close()
+            raise LingtingError("this transcriber is closed")
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    @staticmethod
+    def _asked(
+        *,
+        sample_rate: int = SAMPLE_RATE,
+        language: Language | None = None,
+        hot_words: Sequence[str] = (),
+        convert_numbers: bool = False,
+        max_sentence_silence: Seconds = 3.0,
+    ) -> tuple[int, RecognitionOptions]:
+        """The arguments of `transcribe`."""
+        return sample_rate, _options(language, hot_words, convert_numbers, max_sentence_silence)
+
     def _post(self, work: Any, *arguments: Any) -> None:
         if self._closed:
             raise LingtingError("this transcriber is closed")
         self._loop.call_soon_threadsafe(work, *arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """News of a stream: text that is final and continues the final text before, or a guess at what follows it.
+
+    Attributes:
+        text: the piece; a guess stands in place of the guess before.
+        is_final: whether it will not change any more.
+    """
+
+    text: str
+    is_final: bool
+
+
+class Updates:
+    """What changed in a stream since it was asked last. For one thread."""
+
+    def __init__(self) -> None:
+        self._confirmed = 0
+        self._guess = ""
+
+    def of(self, stream: Stream) -> Iterator[Update]:
+        """The news: final text first, then the guess where it differs."""
+        confirmed, guess, _ = stream._shown
+        if len(confirmed) > self._confirmed:
+            yield Update(confirmed[self._confirmed :], True)
+            self._confirmed = len(confirmed)
+        if guess != self._guess:
+            self._guess = guess
+            if guess:
+                yield Update(guess, False)
 
 
 class Stream:
@@ -265,6 +345,8 @@ class Stream:
         self._accepted = 0
         self._ended = False
         self._changed = threading.Event()
+        self.on_change: Callable[[], None] | None = None
+        """Called whenever the text may have changed, in a thread of the transcriber; it must not block."""
         session.on_event = self._note
 
     def __enter__(self) -> Stream:
@@ -293,9 +375,9 @@ class Stream:
     @property
     def duration(self) -> Seconds:
         """Seconds of audio accepted."""
-        return self._accepted / SAMPLE_RATE
+        return round(self._accepted / SAMPLE_RATE, 3)
 
-    def accept(self, audio: bytes | NDArray[np.float32] | NDArray[np.int16]) -> None:
+    def accept(self, audio: Packet) -> None:
         """Take the audio that comes next; never blocks.
 
         Args:
@@ -325,15 +407,21 @@ class Stream:
         Raises:
             RecognitionFailed: the engine failed on a part of it.
         """
+        return self._finished(self._transcriber._call(self._finishing()))
+
+    def _finishing(self) -> Coroutine[Any, Any, Transcript]:
+        """End the audio; what is returned is to be run on the loop."""
         if self._ended:
             raise LingtingError("this stream has ended")
         if self._resampler is not None:
             self._feed(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
         self._ended = True
-        transcript = self._transcriber._call(self._session.finish())
+        return self._session.finish()
+
+    def _finished(self, transcript: Transcript) -> Transcript:
         self._shown = (transcript.text, "", transcript.text)
         self._changed.set()
-        return transcript
+        return in_milliseconds(transcript)
 
     def abort(self) -> None:
         """Drop everything; harmless at any time."""
@@ -350,6 +438,30 @@ class Stream:
         if not self._ended:
             self._shown = (self._session.confirmed, self._session.guess, self._session.text)
             self._changed.set()
+            if self.on_change is not None:
+                self.on_change()
+
+
+def rounded(sentence: Sentence) -> Sentence:
+    """A sentence with its times in whole milliseconds; more digits say nothing."""
+    words = tuple(replace(word, start=round(word.start, 3), end=round(word.end, 3)) for word in sentence.words)
+    return replace(sentence, start=round(sentence.start, 3), end=round(sentence.end, 3), words=words)
+
+
+def in_milliseconds(transcript: Transcript) -> Transcript:
+    """A transcript with its times in whole milliseconds."""
+    sentences = tuple(rounded(sentence) for sentence in transcript.sentences)
+    return replace(transcript, duration=round(transcript.duration, 3), sentences=sentences)
+
+
+def _updates(stream: Stream, packets: Iterable[Packet]) -> Iterator[Update]:
+    news = Updates()
+    with stream:
+        for packet in packets:
+            stream.accept(packet)
+            yield from news.of(stream)
+        stream.finish()
+        yield from news.of(stream)
 
 
 def _ensure(settings: Settings) -> None:
