@@ -155,6 +155,11 @@ LETTERS_COST = 8.0
 """Nats of letters that are spelled."""
 WORST = 0.3
 """Distance for each phone of the word over which it is not considered."""
+WORST_MIXED = 0.2
+"""The same where Chinese and Latin words stand in its place."""
+WORST_LATIN = 0.15
+"""The same for Latin words; short ones have to sound the same, so that like is not Nike."""
+_SHORT = 5
 
 
 def _change(one: str, other: str) -> float:
@@ -291,10 +296,23 @@ def _places(word: str, phones: str, units: Sequence[Unit], cost: Cost) -> Iterat
             for phone in units[end].phones:
                 row = _next_row(row, phone, phones)
             distance = row[-1]
-            if distance <= WORST * len(phones) and not _better_without_edge(distance, start, end, units, phones):
+            if distance > _limit(units[start : end + 1], len(phones)):
+                continue
+            if not _better_without_edge(distance, start, end, units, phones):
                 gain = cost(start, end + 1) - WORD_COST - PHONE_COST * distance
                 if gain > 0:
                     yield Found(start, end + 1, word, distance, gain)
+
+
+def _limit(units: Sequence[Unit], phones: int) -> float:
+    """The distance up to which a word of so many phones may stand for these units: what the engine wrote in Latin
+    letters it mostly heard right, so English that means what it says has to differ little."""
+    latin = [not _HAN.match(unit.text) for unit in units]
+    if not any(latin):
+        return WORST * phones
+    if not all(latin):
+        return WORST_MIXED * phones
+    return WORST_LATIN * phones if phones > _SHORT else 0.0
 
 
 def _better_without_edge(distance: float, start: int, end: int, units: Sequence[Unit], phones: str) -> bool:
