@@ -184,6 +184,20 @@ async def test_a_renewed_place_stays_taken_and_a_forgotten_one_comes_free(
     (await access.limits.acquire_stream(who)).release()
 
 
+@pytest.mark.parametrize("limits_url", ["redis"], indirect=True)
+async def test_a_place_that_is_released_while_places_are_renewed_is_free(access: Access) -> None:
+    who = own(ACME, streams=10)
+    leases = [await access.limits.acquire_stream(who) for _ in range(10)]
+    renewing = asyncio.create_task(access.limits.renew())
+    await asyncio.sleep(0)  # the first is on its way
+    for lease in leases:
+        lease.release()
+    await renewing
+    await released(access)
+    for _ in range(9):
+        await access.limits.acquire_stream(who)
+
+
 def pass_time(settings: Settings, clock: Clock, seconds: float) -> None:
     """Turn the clock that memory counts by; Redis has its own, so there every place comes nearer to its end."""
     clock.turn(seconds)

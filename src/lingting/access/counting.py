@@ -10,7 +10,7 @@ import asyncio
 import time
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol, cast
 
 import limits
@@ -40,7 +40,7 @@ class Counter(Protocol):
     async def acquire(self, key: str, lease: str, limit: int, seconds: float) -> bool:
         """Take one of `limit` places for so many seconds, unless all are taken."""
 
-    async def renew(self, leases: Sequence[tuple[str, str]], seconds: float) -> None:
+    async def renew(self, leases: Iterable[tuple[str, str]], seconds: float) -> None:
         """Hold these (key, lease) places for so many seconds from now."""
 
     def release(self, key: str, lease: str) -> None:
@@ -88,7 +88,7 @@ class MemoryCounter:
         taken[lease] = now + seconds
         return True
 
-    async def renew(self, leases: Sequence[tuple[str, str]], seconds: float) -> None:
+    async def renew(self, leases: Iterable[tuple[str, str]], seconds: float) -> None:
         until = self._clock() + seconds
         for key, lease in leases:
             self._leases.setdefault(key, {})[lease] = until
@@ -198,7 +198,7 @@ class RedisCounter:
         taken = await self._acquire_script(keys=[f"{_PREFIX}/leases/{key}"], args=[lease, limit, seconds])
         return bool(taken)
 
-    async def renew(self, leases: Sequence[tuple[str, str]], seconds: float) -> None:
+    async def renew(self, leases: Iterable[tuple[str, str]], seconds: float) -> None:
         for key, lease in leases:
             await self._renew_script(keys=[f"{_PREFIX}/leases/{key}"], args=[lease, seconds])
 

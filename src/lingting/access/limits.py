@@ -233,12 +233,14 @@ class Limits:
     async def renew(self) -> None:
         """Hold every place that is still wanted for another `LEASE_SECONDS`."""
         for counter in {self._local, self._shared}:
-            held = [(lease.key, lease.name) for lease in self._leases if lease.counter is counter]
+            held = [lease for lease in self._leases if lease.counter is counter]
             if not held:
                 continue
+            # Looked at one by one, so that none is taken again that was released meanwhile.
+            wanted = ((lease.key, lease.name) for lease in held if lease.counter is counter)
             try:
                 async with asyncio.timeout(REDIS_SECONDS + 0.01 * len(held)):
-                    await counter.renew(held, LEASE_SECONDS)
+                    await counter.renew(wanted, LEASE_SECONDS)
             except Exception as error:
                 _logger.warning("leases could not be renewed in Redis (%s)", type(error).__name__)
 

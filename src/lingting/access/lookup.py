@@ -8,7 +8,6 @@ from math import inf
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from lingting.access import credentials, signing
 from lingting.access.database import Database
@@ -18,6 +17,8 @@ from lingting.access.schema import api_keys, apps, state, tenants
 from lingting.access.signing import SigningKeys
 from lingting.access.tokens import CLOCK_SKEW, LIFETIME, RENEW_BELOW, TokenClaims, encode
 from lingting.hot_words import merged
+
+_GENERATION = sa.select(state.c.value).where(state.c.name == "generation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Grant:
 def state_of(database: Database) -> tuple[int, SigningKeys]:
     """The count of management changes so far, and the keys that sign tokens on every node."""
     with database.reading() as connection:
-        return _generation(connection), signing.read(connection)
+        return int(connection.execute(_GENERATION).scalar_one()), signing.read(connection)
 
 
 def by_key(database: Database, secret_hash: str, now: float) -> Grant:
@@ -43,7 +44,6 @@ def by_key(database: Database, secret_hash: str, now: float) -> Grant:
     """
     known = sa.or_(api_keys.c.secret_hash == secret_hash, api_keys.c.previous_secret_hash == secret_hash)
     with database.reading() as connection:
-        generation = _generation(connection)
         row = connection.execute(_query(api_keys).where(known)).first()
     if row is None:
         raise InvalidCredential("the API key is unknown")
@@ -52,7 +52,7 @@ def by_key(database: Database, secret_hash: str, now: float) -> Grant:
         valid_until = _previous_until(row, secret_hash)
         if valid_until <= now:
             raise InvalidCredential("the API key was replaced", "revoked")
-    return _grant(row, valid_until, now, generation, key_id=row.id)
+    return _grant(row, valid_until, now, key_id=row.id)
 
 
 def by_token(database: Database, claims: TokenClaims, key_until: float, now: float) -> Grant:
@@ -67,7 +67,6 @@ def by_token(database: Database, claims: TokenClaims, key_until: float, now: flo
         raise InvalidCredential("the tenant access token has expired", "expired")
     valid_until = min(valid_until, key_until)
     with database.reading() as connection:
-        generation = _generation(connection)
         row = connection.execute(_query(apps).where(apps.c.id == claims.app_id)).first()
     if row is None:
         raise InvalidCredential("the app of this token was deleted", "revoked")
@@ -76,7 +75,7 @@ def by_token(database: Database, claims: TokenClaims, key_until: float, now: flo
         valid_until = min(valid_until, row.previous_valid_until) if is_previous else 0
         if valid_until <= now:
             raise InvalidCredential("the secret of this token's app was rotated", "revoked")
-    return _grant(row, valid_until, now, generation, app_id=row.id)
+    return _grant(row, valid_until, now, app_id=row.id)
 
 
 def log_in(database: Database, app_id: str, secret_hash: str, now: float) -> tuple[str, int]:
@@ -122,13 +121,9 @@ def _query(table: sa.Table) -> sa.Select[Any]:
         tenants.c.weight,
         tenants.c.hot_words.label("tenant_hot_words"),
         tenants.c.disabled.label("tenant_disabled"),
+        _GENERATION.scalar_subquery().label("generation"),  # of the very state that the row is of
     )
     return sa.select(table, *columns).join(tenants, tenants.c.id == table.c.tenant_id)
-
-
-def _generation(connection: Connection) -> int:
-    """Read before the row: an older number with a newer row is looked up again, the reverse would stay in the cache."""
-    return int(connection.execute(sa.select(state.c.value).where(state.c.name == "generation")).scalar_one())
 
 
 def _previous_until(row: Any, secret_hash: str) -> float:
@@ -140,9 +135,7 @@ def _expired(row: Any, now: float) -> bool:
     return row.expires_at is not None and row.expires_at <= now
 
 
-def _grant(
-    row: Any, valid_until: float, now: float, generation: int, *, app_id: str | None = None, key_id: str | None = None
-) -> Grant:
+def _grant(row: Any, valid_until: float, now: float, *, app_id: str | None = None, key_id: str | None = None) -> Grant:
     if row.tenant_disabled:
         raise InvalidCredential("the tenant is disabled", "disabled")
     if row.disabled:
@@ -163,7 +156,7 @@ def _grant(
         hot_words=_merged(tuple(row.tenant_hot_words), tuple(row.hot_words)),
         weight=row.weight,
     )
-    return Grant(principal, valid_until, generation)
+    return Grant(principal, valid_until, int(row.generation))
 
 
 @lru_cache(maxsize=1024)
