@@ -42,9 +42,8 @@ def by_key(database: Database, secret_hash: str, now: float) -> Grant:
     Raises:
         InvalidCredential: no key has it, or the key or its tenant is disabled or expired.
     """
-    known = sa.or_(api_keys.c.secret_hash == secret_hash, api_keys.c.previous_secret_hash == secret_hash)
     with database.reading() as connection:
-        row = connection.execute(_query(api_keys).where(known)).first()
+        row = connection.execute(_KEY, {"secret": secret_hash}).first()
     if row is None:
         raise InvalidCredential("the API key is unknown")
     valid_until = inf
@@ -67,7 +66,7 @@ def by_token(database: Database, claims: TokenClaims, key_until: float, now: flo
         raise InvalidCredential("the tenant access token has expired", "expired")
     valid_until = min(valid_until, key_until)
     with database.reading() as connection:
-        row = connection.execute(_query(apps).where(apps.c.id == claims.app_id)).first()
+        row = connection.execute(_APP, {"app": claims.app_id}).first()
     if row is None:
         raise InvalidCredential("the app of this token was deleted", "revoked")
     if claims.secret_version != row.secret_version:
@@ -89,7 +88,7 @@ def log_in(database: Database, app_id: str, secret_hash: str, now: float) -> tup
     """
     while True:
         with database.reading() as connection:
-            row = connection.execute(_query(apps).where(apps.c.id == app_id)).first()
+            row = connection.execute(_APP, {"app": app_id}).first()
             key = signing.read(connection).current
         if row is None or row.disabled or row.tenant_disabled or _expired(row, now):
             raise UnknownApp("no enabled app has this app_id; `lingting apps list` shows all")
@@ -124,6 +123,12 @@ def _query(table: sa.Table) -> sa.Select[Any]:
         _GENERATION.scalar_subquery().label("generation"),  # of the very state that the row is of
     )
     return sa.select(table, *columns).join(tenants, tenants.c.id == table.c.tenant_id)
+
+
+# Made once: to build a statement takes as long as to execute it.
+_SECRET: sa.BindParameter[str] = sa.bindparam("secret")
+_KEY = _query(api_keys).where(sa.or_(api_keys.c.secret_hash == _SECRET, api_keys.c.previous_secret_hash == _SECRET))
+_APP = _query(apps).where(apps.c.id == sa.bindparam("app"))
 
 
 def _previous_until(row: Any, secret_hash: str) -> float:
