@@ -115,6 +115,20 @@ def test_what_is_not_finished_in_time_is_told_so_in_its_own_words_with_a_log_id(
     assert "Traceback" not in server.log.read_text()
 
 
+def test_a_service_that_does_not_come_to_an_end_is_left_behind_and_usage_is_written(
+    tmp_path: Path, processes: list[Process]
+) -> None:
+    server = Process(tmp_path, stuck="yes")
+    processes.append(server)
+    headers = {"Authorization": f"Bearer {server.key}"}
+    assert requests.post(server.url + FILE, json=file_body(), headers=headers, timeout=20).status_code == 200
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(20) == 1
+    assert "the service did not stop within 4 s" in server.log.read_text()
+    with sqlite3.connect(tmp_path / "lingting.db") as database:
+        assert database.execute("select sum(audio_seconds) from usage").fetchone()[0] == pytest.approx(0.1)
+
+
 def test_ctrl_c_does_not_wait_for_balancers(tmp_path: Path, processes: list[Process]) -> None:
     server = Process(tmp_path, drain_lead_seconds=3000)
     processes.append(server)

@@ -131,10 +131,14 @@ from tests.api.serving import Service
 named = dict(argument.split("=", 1) for argument in sys.argv[2:])
 SCOPES = named.pop("scopes", "speech_to_text:speech")
 seconds = float(named.pop("recognition_seconds", 0))
+stuck = named.pop("stuck", "")
 settings = Settings(data_dir=Path(sys.argv[1]), port=0, **named)
 logs.configure(settings.log_level, "json")
 service = Service(settings)
 service.recognizer.seconds = seconds
+if stuck:
+    import asyncio
+    server.CLOSING_SECONDS, service.stop = 4, lambda: asyncio.sleep(1000)
 def ready(url):
     from lingting.access.records import NewCredential
     scopes = tuple(SCOPES.split())

@@ -32,6 +32,7 @@ from lingting.operations.systemd import Notifier
 
 KEEP_ALIVE_SECONDS = 75
 _LAST_ANSWERS_SECONDS = 1
+_USAGE_SECONDS = 1
 
 log = logging.getLogger(__name__)
 
@@ -120,11 +121,14 @@ async def _stopped_by(signals: StopSignals, server: Server) -> AsyncIterator[Non
 
 
 async def _stopped(service: StartableBackend) -> None:
-    """Stop the service; a process whose service does not come to an end is ended."""
+    """Stop the service; a process whose service does not come to an end writes usage and is ended."""
     try:
-        async with asyncio.timeout(CLOSING_SECONDS - _LAST_ANSWERS_SECONDS):
+        async with asyncio.timeout(CLOSING_SECONDS - 2 * _LAST_ANSWERS_SECONDS - _USAGE_SECONDS):
             await service.stop()
     except TimeoutError:
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(_USAGE_SECONDS):
+                await service.access.close()
         log.error("the service did not stop within %g s; the process ends without it", CLOSING_SECONDS)
         logging.shutdown()
         os._exit(1)
