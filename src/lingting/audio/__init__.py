@@ -1,1 +1,1 @@
-"""Bytes in, float32 mono 16 kHz out: decoding, resampling, voice activity."""
+"""Bytes in, recordings out: decoding in confined processes, one budget of memory, voice activity, segments."""
