@@ -28,6 +28,7 @@ from lingting.recognition.utterance import Writing
 from lingting.remembered import last_language_model, remember_language_model
 from lingting.settings import Settings
 from lingting.streams import Streams
+from lingting.streams.journal import DiskStorage, Encrypted, Storage
 from lingting.text import grammars
 
 log = logging.getLogger(__name__)
@@ -127,6 +128,7 @@ class Service:
             idle_seconds=settings.stream_idle_seconds,
             max_seconds=settings.stream_max_seconds,
             window=settings.stream_window,
+            journal=_journal(settings),
         )
         self._recognition: Recognition | None = None
 
@@ -198,6 +200,20 @@ def _tell_change(settings: Settings, language_model: str) -> None:
     if before and before != language_model:
         log.warning("Chinese may be written otherwise: %s at the last start, now %s", before, language_model)
     remember_language_model(settings.data_dir, language_model)
+
+
+def _journal(settings: Settings) -> Storage | None:
+    """Where the packets of streams are kept, if not in memory alone."""
+    if settings.journal == "memory" or settings.journal_key is None:
+        return None
+    storage: Storage
+    if settings.journal == "disk":
+        storage = DiskStorage(settings.data_dir / "journal")
+    else:
+        from lingting.streams.journal.redis import RedisStorage
+
+        storage = RedisStorage(settings.journal_url, 2 * settings.stream_idle_seconds)
+    return Encrypted(storage, settings.journal_key.get_secret_value())
 
 
 def build(settings: Settings) -> Service:

@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from lingting.errors import SettingsError
 
 PREFIX = "LINGTING_"
 NOT_SETTINGS = {"LINGTING_CONFIG", "LINGTING_SPEECH_DIR", "LINGTING_FORBID_SKIPS", "LINGTING_API_KEY"}
+
+_LEAST_JOURNAL_KEY = 16
 
 Count = Annotated[int, Field(ge=1)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
@@ -116,6 +118,17 @@ class Settings(BaseSettings):
     )
     hugging_face_url: str = Field("https://huggingface.co", description="What stands in for Hugging Face.")
     modelscope_url: str = Field("https://www.modelscope.cn", description="What stands in for ModelScope.")
+
+    # -- live streams -------------------------------------------------------------------------------------------------
+    journal: Literal["memory", "disk", "redis"] = Field(
+        "memory",
+        description="Where packets of live streams are kept until their text is final: memory; disk or redis, from "
+        "which a stream goes on after a crash or restart.",
+    )
+    journal_key: SecretStr | None = Field(
+        None, description="What the journal on disk and in Redis is encrypted with: a long random text, kept secret."
+    )
+    journal_url: str = Field("redis://127.0.0.1:6379/0", description="Redis of the journal, redis://host:port/db.")
 
     # -- limits -------------------------------------------------------------------------------------------------------
     file_max_seconds: PositiveSeconds = Field(60.0, description="Longest audio of file_recognize, in seconds.")
@@ -232,6 +245,17 @@ class Settings(BaseSettings):
         if (self.tls_certificate is None) != (self.tls_key is None):
             missing = "tls_key" if self.tls_key is None else "tls_certificate"
             raise ValueError(f"{missing} is missing: TLS needs both tls_certificate and tls_key")
+        return self
+
+    @model_validator(mode="after")
+    def _journal_needs_a_key(self) -> Settings:
+        if self.journal != "memory" and (
+            self.journal_key is None or len(self.journal_key.get_secret_value()) < _LEAST_JOURNAL_KEY
+        ):
+            raise ValueError(
+                f"journal_key is missing or short: journal={self.journal} needs one of {_LEAST_JOURNAL_KEY} characters "
+                "or more, such as `openssl rand -hex 32` gives"
+            )
         return self
 
     @property

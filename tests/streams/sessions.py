@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lingting.domain import RecognitionOptions, Transcript
 from lingting.errors import LingtingError, StreamBehind
+from lingting.recognition.live import Checkpoint
 from lingting.streams import StreamPacket, Streams
 from lingting.streams.packets import Action
 
@@ -65,6 +66,13 @@ class Session:
             raise self.accept_error
         self.parts.append(samples)
 
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        return None
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        raise AssertionError("nothing to resume from")
+
     async def finish(self) -> Transcript:
         self.finished += 1
         if self.gate is not None:
@@ -83,7 +91,7 @@ class Places:
     def __init__(self, free: int = 20) -> None:
         self.free = free
 
-    async def acquire(self, tenant: Tenant) -> Place:
+    async def acquire(self, tenant: Tenant, again: bool = False) -> Place:
         await asyncio.sleep(0)
         if not self.free:
             raise NoPlace("no place is left")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sys
 import time
 import uuid
 import weakref
@@ -128,9 +129,12 @@ class Limits:
         self._leases.add(lease)
         return lease
 
-    async def acquire_stream(self, principal: Principal) -> Lease:
-        """A place among the tenant's live streams; release it when the stream ends, is aborted or expires."""
-        limit = principal.limits.streams or self._settings.streams_per_tenant
+    async def acquire_stream(self, principal: Principal, again: bool = False) -> Lease:
+        """A place among the tenant's live streams; release it when the stream ends, is aborted or expires.
+
+        A stream that had a place before a restart gets one `again`, whoever took it meanwhile.
+        """
+        limit = sys.maxsize if again else principal.limits.streams or self._settings.streams_per_tenant
         return await self._acquire("streams", principal, limit, "live streams at once for the tenant")
 
     async def reserve_audio(

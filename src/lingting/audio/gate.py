@@ -171,6 +171,18 @@ class SpanFinder:
         return Span(start, min(self._size, end + self._after))
 
 
+@dataclass(frozen=True, slots=True)
+class GateState:
+    """A `LiveGate` as plain data; arrays are bytes of float32."""
+
+    received: int
+    first: int
+    floor: int
+    frames: bytes
+    machine: tuple[bool, int, int, int, int | None, int, float, int]
+    voice: tuple[bytes, ...]
+
+
 class LiveGate:
     """The same gate over audio that is still coming; used by one thread or task at a time.
 
@@ -223,6 +235,27 @@ class LiveGate:
     def probabilities(self) -> Probabilities:
         """Of the frames from `first_sample` on, those below the energy floor as zero; a copy."""
         return self._frames[: self._count].copy()
+
+    def state(self) -> GateState:
+        """Everything that what comes depends on, as plain data."""
+        voice = self._state
+        return GateState(
+            received=self.received,
+            first=self._first,
+            floor=self._floor,
+            frames=self._frames[: self._count].tobytes(),
+            machine=self._machine.state(),
+            voice=tuple(part.tobytes() for part in (voice.h, voice.c, voice.context, voice.remainder)),
+        )
+
+    def restore(self, state: GateState) -> None:
+        """Go on where another gate of the same configuration was when it gave its `state`."""
+        self.received, self._first, self._floor = state.received, state.first, state.floor
+        frames = np.frombuffer(state.frames, np.float32)
+        self._frames, self._count = np.concatenate((frames, np.empty(64, np.float32))), len(frames)
+        self._machine.restore(state.machine)
+        h, c, context, remainder = (np.frombuffer(part, np.float32) for part in state.voice)
+        self._state = VoiceState(h.reshape(1, 1, -1), c.reshape(1, 1, -1), context, remainder)
 
     def feed(self, samples: Samples) -> list[GateEvent]:
         """Judge the frames that `samples` complete, 0.1 ms each, and say where speech started or ended.
@@ -294,6 +327,22 @@ class _Machine:
         self._voiced = 0
         self._peak = 0.0
         self._quiet = 0
+
+    def state(self) -> tuple[bool, int, int, int, int | None, int, float, int]:
+        return (
+            self.in_speech,
+            self.start,
+            self.last_voice,
+            self._position,
+            self._candidate,
+            self._voiced,
+            self._peak,
+            self._quiet,
+        )
+
+    def restore(self, state: tuple[bool, int, int, int, int | None, int, float, int]) -> None:
+        self.in_speech, self.start, self.last_voice, self._position = state[:4]
+        self._candidate, self._voiced, self._peak, self._quiet = state[4:]
 
     @property
     def next_start(self) -> int:

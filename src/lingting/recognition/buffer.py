@@ -42,6 +42,17 @@ class AudioBuffer:
             self._pcm[used : used + len(pcm)] = pcm
             self.end += len(pcm)
 
+    def restore(self, start: int, pcm: bytes) -> None:
+        """Hold these 16-bit samples, of which the first is sample `start` of the stream, and nothing else."""
+        with self._lock:
+            self._pcm, self._at = np.frombuffer(pcm, np.int16).copy(), 0
+            self.start, self.end = start, start + len(self._pcm)
+
+    def kept(self) -> bytes:
+        """What is kept, as 16-bit samples."""
+        with self._lock:
+            return self._pcm[self._at : self._at + self.end - self.start].tobytes()
+
     def trim(self, before: int) -> None:
         """Drop what lies before sample `before` of the stream."""
         with self._lock:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from lingting.audio.gate import GateConfig, LiveGate, Span, voiced
+from lingting.audio.gate import GateConfig, GateState, LiveGate, Span, voiced
 from lingting.audio.segments import quietest_cut
 from lingting.audio.voice import VoiceDetector
 from lingting.domain import SAMPLE_RATE, Samples, Seconds
@@ -40,6 +40,30 @@ class EndpointConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointerState:
+    """An `Endpointer` as plain data.
+
+    Attributes:
+        gate: voice activity.
+        start, floor, paused_at: of the utterance that goes on.
+        first: the first sample of the stream in `pcm`.
+        pcm: the sound that is still needed, 16-bit samples; the next to be fed is the one behind it.
+    """
+
+    gate: GateState
+    start: int | None
+    floor: int
+    paused_at: int
+    first: int
+    pcm: bytes = field(repr=False)
+
+    @property
+    def end(self) -> int:
+        """The sample of the stream that is fed next."""
+        return self.first + len(self.pcm) // 2
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """Speech began; `start` is a sample of the stream, padding included."""
 
@@ -60,7 +84,7 @@ class Ended:
     """The utterance is [start, end), which is `samples`; `voice` is the end of its last voiced frame.
 
     `cut` says that speech goes on and the utterance was cut because it is long; `voiced` is where somebody is heard in
-    it, without padding.
+    it, without padding. `behind` is where another endpointer can go on, which needs none of the sound of `samples`.
     """
 
     start: int
@@ -69,6 +93,7 @@ class Ended:
     samples: Samples = field(repr=False)
     cut: bool = False
     voiced: tuple[Span, ...] = ()
+    behind: EndpointerState | None = field(default=None, repr=False)
 
 
 Event: TypeAlias = Started | Paused | Ended
@@ -120,6 +145,17 @@ class Endpointer:
             self._end(events, self.audio.end)
         return events
 
+    def state(self) -> EndpointerState:
+        """Where another endpointer can go on."""
+        audio = self.audio
+        return EndpointerState(self._gate.state(), self._start, self._floor, self._paused_at, audio.start, audio.kept())
+
+    def restore(self, state: EndpointerState) -> None:
+        """Go on where another endpointer of the same configuration was."""
+        self._gate.restore(state.gate)
+        self._start, self._floor, self._paused_at = state.start, state.floor, state.paused_at
+        self.audio.restore(state.first, state.pcm)
+
     def forget(self, before: int) -> None:
         """Drop audio that nobody needs any more."""
         before = max(0, min(before, self.audio.end - _KEPT))
@@ -151,9 +187,14 @@ class Endpointer:
         samples = self.audio.slice(self._start, end)
         gate = self._gate
         heard = voiced(gate.probabilities, gate.first_sample, self._start, end, gate.config)
-        events.append(Ended(self._start, end, min(end, gate.last_voice), samples, cut, heard))
+        ended = Ended(self._start, end, min(end, gate.last_voice), samples, cut, heard)
         self._floor = end
-        self._start = None
+        self._start = end if cut else None
+        self._paused_at = -1
+        self.forget(end if cut else self.audio.end)
+        events.append(replace(ended, behind=self.state()))
+        if cut:
+            events.append(Started(end))
 
     def _cut(self, events: list[Event]) -> None:
         assert self._start is not None
@@ -163,7 +204,3 @@ class Endpointer:
         high = self.audio.end - SAMPLE_RATE // 2
         cut = base + quietest_cut(samples, self._gate.probabilities, low - base, high - base)
         self._end(events, cut, cut=True)
-        self._start = cut
-        self._paused_at = -1
-        events.append(Started(cut))
-        self.forget(cut)

@@ -23,7 +23,15 @@ from lingting.audio.voice import VoiceDetector
 from lingting.domain import SAMPLE_RATE, Account, Language, RecognitionOptions, Samples, Seconds, Sentence, Transcript
 from lingting.errors import RecognitionFailed, StreamBehind
 from lingting.recognition.arrivals import Arrivals
-from lingting.recognition.endpoint import Ended, EndpointConfig, Endpointer, Event, Paused, Started
+from lingting.recognition.endpoint import (
+    Ended,
+    EndpointConfig,
+    Endpointer,
+    EndpointerState,
+    Event,
+    Paused,
+    Started,
+)
 from lingting.recognition.engine import Before, Heard, Need, Request, Work
 from lingting.recognition.events import Final, Guess, LiveEvent, SpeechStarted, SpeechStopped
 from lingting.recognition.listening import Listening
@@ -87,6 +95,30 @@ class _Utterance:
     by_ear: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What is final of a session, as plain data.
+
+    Attributes:
+        endpointer: endpoints and the sound that they need.
+        confirmed: the text that is final.
+        confirmed_samples: samples that it covers.
+        languages: of the latest finals.
+        finals: how many utterances are final.
+    """
+
+    endpointer: EndpointerState
+    confirmed: str
+    confirmed_samples: int
+    languages: tuple[Language, ...]
+    finals: int
+
+    @property
+    def samples(self) -> int:
+        """How many samples were heard: those behind are not in here."""
+        return self.endpointer.end
+
+
 class _Flush:
     """Stands between pieces of sound where the caller ended an utterance."""
 
@@ -147,6 +179,7 @@ class LiveSession:
         self._sentences: list[Sentence] = []
         self._languages: tuple[Language, ...] = ()
         self._finals = 0
+        self._checkpoint: Checkpoint | None = None
         self._failure: BaseException | None = None
         self._shown = ""
         self._closed = False
@@ -169,6 +202,26 @@ class LiveSession:
     def confirmed_seconds(self) -> Seconds:
         """How much of the audio, from its beginning, the confirmed text covers."""
         return self._confirmed_samples / SAMPLE_RATE
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """Where another session of the same rules can go on; a new object whenever an utterance has become final."""
+        return self._checkpoint
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on where another session was; the first sound that is accepted follows `checkpoint.samples`."""
+        if self._endpointer is None or self._received:
+            raise ValueError("a session resumes before it accepts sound")
+        self._endpointer.restore(checkpoint.endpointer)
+        self._confirmed = checkpoint.confirmed
+        self._confirmed_samples = checkpoint.confirmed_samples
+        self._languages = checkpoint.languages
+        self._finals = checkpoint.finals
+        self._received = checkpoint.samples
+        self._stream.arrivals.note(self._received)
+        self._checkpoint = checkpoint
+        if checkpoint.endpointer.start is not None:
+            self._start(checkpoint.endpointer.start)
 
     @property
     def guess(self) -> str:
@@ -240,7 +293,7 @@ class LiveSession:
                 self._handle(await self._loop.run_in_executor(self._listeners, endpointer.finish))
             while self._settling is not None:
                 await asyncio.wait({self._settling})
-            if self._failure is not None and not self._sentences:
+            if self._failure is not None and not self._confirmed:
                 raise RecognitionFailed("the stream could not be recognised") from self._failure
             return replace(transcript(self._sentences, self.duration), text=self._confirmed)
         finally:
@@ -437,9 +490,16 @@ class LiveSession:
             if utterance.ended is not None:
                 self._confirmed_samples = utterance.ended.end
             self._finals += 1
+            self._note_checkpoint(utterance)
             self._progress.set()
             self._tell(final)
             self._changed()
+
+    def _note_checkpoint(self, utterance: _Utterance) -> None:
+        if utterance.ended is not None and utterance.ended.behind is not None:
+            self._checkpoint = Checkpoint(
+                utterance.ended.behind, self._confirmed, self._confirmed_samples, self._languages, self._finals
+            )
 
     async def _final(self, utterance: _Utterance) -> Final:
         at = utterance.start / SAMPLE_RATE

@@ -44,17 +44,24 @@ class Finals:
         if len(self._finals) > REMEMBERED_FINALS:
             self._finals.popitem(last=False)
 
+    def knows(self, key: Key) -> bool:
+        """Whether the end of a stream of this name is remembered."""
+        return key in self._finals
+
     def forget(self, key: Key) -> None:
         """A stream of this name begins or was aborted."""
         self._finals.pop(key, None)
 
-    def sweep(self, now: float) -> None:
-        """Forget what is older than `REMEMBERED_SECONDS`."""
+    def sweep(self, now: float) -> list[Key]:
+        """Forget what is older than `REMEMBERED_SECONDS`; returns the streams whose ends are forgotten."""
+        forgotten = []
         while self._finals:
             key, final = next(iter(self._finals.items()))
             if now - final.ended_at < REMEMBERED_SECONDS:
                 break
             del self._finals[key]
+            forgotten.append(key)
+        return forgotten
 
     def answer(self, key: Key, packet: StreamPacket, now: float) -> StreamReply | None:
         """The answer to a final packet that was answered before; None for any other packet.

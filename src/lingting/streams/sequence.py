@@ -67,8 +67,22 @@ class Sequence:
             raise NumberOutsideWindow(number, self.expected, self._window)
         return False
 
-    def take(self, packet: StreamPacket) -> bytes:
-        """Take a packet that is not a retry; returns the audio that is now in order, after what was returned before.
+    @property
+    def first(self) -> bytes:
+        """Digest of the first packet."""
+        return self._first or b""
+
+    def digests_before(self, number: int) -> dict[int, bytes]:
+        """What is remembered of the packets before this one, by number."""
+        return {each: digest for each, digest in self._digests.items() if each < number}
+
+    def resume(self, first: bytes, digests: dict[int, bytes], expected: int, total_bytes: int) -> None:
+        """Go on where another sequence was before it took packet `expected`."""
+        self._first, self._digests = first, dict(digests)
+        self.expected, self.total_bytes = expected, total_bytes
+
+    def require(self, packet: StreamPacket) -> None:
+        """Pass when a packet that is not a retry can be taken.
 
         Raises:
             FinalBeforeOthers: it is the final packet and one of a higher number came before.
@@ -77,11 +91,19 @@ class Sequence:
         number = packet.sequence_id
         if packet.action is Action.END and self._waiting and (highest := max(self._waiting)) > number:
             raise FinalBeforeOthers(number, highest)
+        if number != self.expected and self._waiting_bytes + len(packet.audio) > self._max_waiting_bytes:
+            raise TooMuchAhead(self.expected, self._max_waiting_bytes)
+
+    def take(self, packet: StreamPacket) -> bytes:
+        """Take a packet that is not a retry; returns the audio that is now in order, after what was returned before.
+
+        Raises: as `require`.
+        """
+        self.require(packet)
+        number = packet.sequence_id
         if self._first is None:
             self._first = packet.digest
         ahead = number != self.expected
-        if ahead and self._waiting_bytes + len(packet.audio) > self._max_waiting_bytes:
-            raise TooMuchAhead(self.expected, self._max_waiting_bytes)
         self._digests[number] = packet.digest
         self.total_bytes += len(packet.audio)
         if packet.action is Action.END:

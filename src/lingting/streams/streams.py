@@ -23,6 +23,7 @@ from lingting.streams.errors import (
     UnknownStream,
 )
 from lingting.streams.finals import Final, Finals, Key
+from lingting.streams.journal import Ended, JournalError, Storage, StreamJournal, recover
 from lingting.streams.packets import Action, StreamPacket, StreamReply
 from lingting.streams.sequence import Sequence
 from lingting.streams.types import Lease, LiveSession, OwnerT, StreamState
@@ -35,7 +36,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Stream(Generic[OwnerT]):
-    """State of one live stream; only the event loop touches it."""
+    """State of one live stream; only the event loop touches it.
+
+    Attributes:
+        kept: what the journal has of it.
+        heard: bytes at the beginning of the sound that comes next which its session has heard before a restart.
+    """
 
     owner: OwnerT
     key: Key
@@ -44,7 +50,10 @@ class _Stream(Generic[OwnerT]):
     sequence: Sequence
     opened_at: float
     last_seen: float
+    kept: StreamJournal | None = None
+    heard: int = 0
     half_sample: bytes = b""
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     ending: asyncio.Task[None] | None = None
     complete: asyncio.Event = field(default_factory=asyncio.Event)
     outcome: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
@@ -58,13 +67,15 @@ class Streams(Generic[OwnerT]):
 
     Args:
         open_live: starts the recognition of a stream; may raise Overloaded.
-        lease: takes a place for a stream of this owner, or raises what says that there is none.
+        lease: takes a place for a stream of this owner, or raises what says that there is none; called with True for
+            a stream that had one before a restart.
         idle_seconds: a stream without a packet for this long ends.
         max_seconds: longest stream, in seconds of audio.
         window: how far ahead of the expected packet a packet may be.
         grace_seconds: how long a final packet waits for packets it overtook.
         final_seconds: the longest a final text may take.
         max_waiting_bytes: most audio of one stream that waits for a missing packet.
+        journal: where packets are kept until their text is final, so that streams survive this process.
         clock: seconds that only go forward.
     """
 
@@ -72,13 +83,14 @@ class Streams(Generic[OwnerT]):
         self,
         open_live: Callable[[OwnerT, RecognitionOptions], LiveSession],
         *,
-        lease: Callable[[OwnerT], Awaitable[Lease]],
+        lease: Callable[[OwnerT, bool], Awaitable[Lease]],
         idle_seconds: float = 60.0,
         max_seconds: float = 3600.0,
         window: int = 32,
         grace_seconds: float = 3.0,
         final_seconds: float = 120.0,
         max_waiting_bytes: int = 2_000_000,
+        journal: Storage | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._open_live = open_live
@@ -90,7 +102,9 @@ class Streams(Generic[OwnerT]):
         self._grace_seconds = grace_seconds
         self._final_seconds = final_seconds
         self._max_waiting_bytes = max_waiting_bytes
+        self._journal = journal
         self._clock = clock
+        self._swept_at = clock()
         self._live: dict[Key, _Stream[OwnerT]] = {}
         self._opening: dict[Key, asyncio.Event] = {}
         self._finals = Finals()
@@ -139,12 +153,16 @@ class Streams(Generic[OwnerT]):
         self._draining = False
         self._sweeper = asyncio.create_task(self._sweep_forever(), name="streams-sweeper")
 
+    def _ends_by_itself(self, stream: _Stream[OwnerT]) -> bool:
+        """Whether a stop waits for this stream: one in the journal goes on behind it, unless it ends already."""
+        return self._journal is None or stream.ending is not None
+
     async def drain(self, seconds: float) -> None:
         """Refuse new streams and give the live ones `seconds` to end by themselves."""
         self._draining = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._live or self._opening:
+                while self._opening or any(self._ends_by_itself(stream) for stream in self._live.values()):
                     self._ended.clear()
                     await self._ended.wait()
 
@@ -152,13 +170,15 @@ class Streams(Generic[OwnerT]):
         """Refuse new streams and abort the live ones."""
         self._draining = True
         for stream in list(self._live.values()):
-            self._fail(stream, Overloaded("the server is stopping"))
+            self._fail(stream, Overloaded("the server is stopping"), forget=False)
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
             self._sweeper = None
         if self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._journal is not None:
+            await self._journal.close()
 
     async def packet(
         self,
@@ -187,10 +207,13 @@ class Streams(Generic[OwnerT]):
         while (opening := self._opening.get(key)) is not None:
             await opening.wait()
         stream = self._find(key)
+        if stream is None and self._journal is not None and not self._finals.knows(key):
+            stream = await self._recover(owner, key)
         if packet.action is Action.ABORT:
             if stream is not None:
                 self._fail(stream, StreamAborted(packet.stream_id))
             self._finals.forget(key)
+            self._forget(key)
             return StreamReply("")
         if packet.action is Action.START:
             if stream is None:
@@ -199,7 +222,7 @@ class Streams(Generic[OwnerT]):
                 raise StreamAlreadyLive(packet.stream_id)
         elif stream is None:
             return self._answer_ended(key, packet)
-        added = self._take(stream, packet)
+        added = self._take(stream, packet) if stream.kept is None else await self._keep(stream, stream.kept, packet)
         charge(added)
         if packet.action is Action.END:
             if stream.ending is None:
@@ -214,7 +237,11 @@ class Streams(Generic[OwnerT]):
         for stream in list(self._live.values()):
             if self._expired(stream, now):
                 self._fail(stream, UnknownStream(stream.key[1], self._idle_seconds))
-        self._finals.sweep(now)
+        for key in self._finals.sweep(now):
+            self._forget(key)
+        if self._journal is not None and now - self._swept_at > self._idle_seconds:
+            self._swept_at = now
+            self._spawn(_quietly(self._journal.sweep(self._idle_seconds)))
 
     def _find(self, key: Key) -> _Stream[OwnerT] | None:
         stream = self._live.get(key)
@@ -237,16 +264,9 @@ class Streams(Generic[OwnerT]):
             raise Overloaded("the server is stopping; no new stream is taken", retry_after=5.0)
         opened = self._opening[key] = asyncio.Event()
         try:
-            lease = await self._acquire(owner)
-            try:
-                session = self._open_live(owner, options)
-            except BaseException:
-                lease.release()
-                raise
-            sequence = Sequence(packet.sequence_id, window=self._window, max_waiting_bytes=self._max_waiting_bytes)
-            now = self._clock()
-            stream = _Stream(owner, key, session, lease, sequence, now, now)
-            stream.outcome.add_done_callback(_retrieve)
+            stream = await self._begin(owner, key, packet.sequence_id, options)
+            if self._journal is not None:
+                stream.kept = StreamJournal(self._journal, key, options, packet)
             self._live[key] = stream
             self._finals.forget(key)
         finally:
@@ -255,17 +275,91 @@ class Streams(Generic[OwnerT]):
             self._ended.set()
         return stream
 
+    async def _begin(
+        self, owner: OwnerT, key: Key, base: int, options: RecognitionOptions, *, again: bool = False
+    ) -> _Stream[OwnerT]:
+        """A stream with a place and a session; `again` says that it had a place before."""
+        lease = await self._acquire(owner, again)
+        try:
+            session = self._open_live(owner, options)
+        except BaseException:
+            lease.release()
+            raise
+        sequence = Sequence(base, window=self._window, max_waiting_bytes=self._max_waiting_bytes)
+        now = self._clock()
+        stream = _Stream(owner, key, session, lease, sequence, now, now)
+        stream.outcome.add_done_callback(_retrieve)
+        return stream
+
+    async def _recover(self, owner: OwnerT, key: Key) -> _Stream[OwnerT] | None:
+        """The stream as the journal has it; None where it has none, or only its end, which is remembered then."""
+        assert self._journal is not None
+        opened = self._opening[key] = asyncio.Event()
+        try:
+            found = await recover(self._journal, key)
+            if isinstance(found, Ended):
+                self._finals.remember(
+                    key, Final(found.sequence_id, found.digest, self._clock(), found.text, None, found.seconds)
+                )
+                return None
+            if found is None or self._draining:
+                return None
+            place = found.place
+            stream = await self._begin(owner, key, place.base, place.options.options(), again=True)
+            stream.kept = found
+            self._live[key] = stream
+            stream.sequence.resume(place.first, place.digests, place.number, place.offset)
+            if place.checkpoint is not None:
+                stream.session.resume(place.checkpoint)
+                stream.heard = 2 * place.checkpoint.samples - place.offset
+            for packet in found.packets(key[1]):
+                self._accept(stream, packet)
+                if packet.action is Action.END:
+                    stream.ending = self._spawn(self._end(stream, packet))
+            log.info("a stream goes on behind a restart, with %d packets", len(found.numbers))
+            return stream
+        finally:
+            del self._opening[key]
+            opened.set()
+            self._ended.set()
+
+    async def _keep(self, stream: _Stream[OwnerT], kept: StreamJournal, packet: StreamPacket) -> float:
+        """Take a packet once the journal has it; returns the seconds it added."""
+        async with stream.lock:
+            if stream.sequence.is_retry(packet):
+                stream.last_seen = self._clock()
+                return 0.0
+            self._require(stream, packet)
+            await kept.keep(packet)
+            if self._live.get(stream.key) is not stream:
+                raise UnknownStream(stream.key[1], self._idle_seconds)
+            added = self._accept(stream, packet)
+            await kept.checkpoint(stream.session.checkpoint, stream.sequence)
+            return added
+
     def _take(self, stream: _Stream[OwnerT], packet: StreamPacket) -> float:
         """Counts a packet and feeds what is in order; returns the seconds it added."""
         sequence = stream.sequence
         if sequence.is_retry(packet):
             stream.last_seen = self._clock()
             return 0.0
-        if sequence.total_bytes + len(packet.audio) > self._max_bytes:
+        self._require(stream, packet)
+        return self._accept(stream, packet)
+
+    def _require(self, stream: _Stream[OwnerT], packet: StreamPacket) -> None:
+        """Pass when a packet that is no retry can be taken."""
+        if stream.sequence.total_bytes + len(packet.audio) > self._max_bytes:
             raise StreamTooLong(packet.sequence_id, self._max_seconds)
         if packet.action is not Action.END:
             stream.session.require_room()
+        stream.sequence.require(packet)
+
+    def _accept(self, stream: _Stream[OwnerT], packet: StreamPacket) -> float:
+        sequence = stream.sequence
         audio = stream.half_sample + sequence.take(packet)
+        if stream.heard:
+            gone = min(stream.heard, len(audio))
+            audio, stream.heard = audio[gone:], stream.heard - gone
         stream.last_seen = self._clock()
         whole = len(audio) & ~1
         stream.half_sample = audio[whole:]
@@ -316,8 +410,11 @@ class Streams(Generic[OwnerT]):
             error = RecognitionFailed("the recognition of this stream failed")
         if error is not None:
             error = error.with_traceback(None)
+        seconds = stream.sequence.total_bytes / BYTES_PER_SECOND
+        if stream.kept is not None and self._live.get(stream.key) is stream:
+            ended = Ended(packet.sequence_id, packet.digest, text, seconds)
+            await _quietly(stream.kept.end(None if error else ended))
         if self._close(stream, aborted=error is not None):
-            seconds = stream.sequence.total_bytes / BYTES_PER_SECOND
             final = Final(packet.sequence_id, packet.digest, self._clock(), text, error, seconds)
             self._finals.remember(stream.key, final)
         if stream.outcome.done():
@@ -327,11 +424,12 @@ class Streams(Generic[OwnerT]):
         else:
             stream.outcome.set_result(text)
 
-    def _fail(self, stream: _Stream[OwnerT], error: LingtingError) -> None:
-        """Ends a stream without a text; whoever waits for its text gets `error`."""
+    def _fail(self, stream: _Stream[OwnerT], error: LingtingError, *, forget: bool = True) -> None:
+        """Ends a stream without a text; whoever waits for its text gets `error`. The journal may keep it."""
         if stream.ending is not None:
             stream.ending.cancel()
-        self._close(stream, aborted=True)
+        if self._close(stream, aborted=True) and forget:
+            self._forget(stream.key)
         if not stream.outcome.done():
             stream.outcome.set_exception(error)
 
@@ -349,6 +447,11 @@ class Streams(Generic[OwnerT]):
         self._ended.set()
         return True
 
+    def _forget(self, key: Key) -> None:
+        """Drop what the journal has of a stream."""
+        if self._journal is not None:
+            self._spawn(_quietly(self._journal.forget(key)))
+
     async def _sweep_forever(self) -> None:
         while True:
             await asyncio.sleep(min(1.0, self._idle_seconds / 4))
@@ -359,6 +462,12 @@ class Streams(Generic[OwnerT]):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+async def _quietly(work: Awaitable[None]) -> None:
+    """What the journal cannot do now it sweeps later."""
+    with contextlib.suppress(JournalError):
+        await work
 
 
 def _retrieve(outcome: asyncio.Future[str]) -> None:

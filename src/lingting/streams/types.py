@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lingting.domain import Seconds, Transcript
+from lingting.recognition.live import Checkpoint
 
 
 class Owner(Protocol):
@@ -45,6 +46,13 @@ class LiveSession(Protocol):
 
     def accept(self, samples: NDArray[np.int16]) -> None:
         """Take more audio: 16 kHz mono, shape (n,); never blocks."""
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """Where another session can go on; a new object whenever text has become final."""
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on where another session was, before any sound is accepted."""
 
     async def finish(self) -> Transcript:
         """The transcript of everything that was accepted."""

@@ -1,0 +1,221 @@
+"""The same tests over every storage of the journal; a restart is a second storage over the same place."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import subprocess
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lingting.streams.journal import DiskStorage, Encrypted, JournalError, MemoryStorage, Storage
+from lingting.streams.journal.disk import SEGMENT_BYTES
+from lingting.streams.journal.redis import RedisStorage
+from tests.conftest import free_port
+from tests.requirements import require_program
+
+KEY = ("tenant", "stream")
+OTHER = ("tenant", "another/stream")
+SECRET = "a secret that is hard to guess"
+
+Open = Callable[[], Storage]
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    port = free_port()
+    server = subprocess.Popen(
+        [
+            require_program("redis-server"),
+            "--port",
+            str(port),
+            "--save",
+            "",
+            "--dir",
+            str(tmp_path_factory.mktemp("r")),
+        ],
+        stdout=subprocess.DEVNULL,
+    )
+    yield f"redis://127.0.0.1:{port}/0"
+    server.kill()
+    server.wait()
+
+
+@pytest.fixture(params=["memory", "disk", "redis", "encrypted"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    """Opens a storage over the same place every time it is called, as a restarted server does."""
+    if request.param == "memory":
+        memory = MemoryStorage()
+        return lambda: memory
+    if request.param == "redis":
+        url = request.getfixturevalue("redis_url")
+        import redis
+
+        redis.Redis.from_url(url, socket_connect_timeout=20).flushall()
+        return lambda: RedisStorage(url, 60.0)
+    if request.param == "encrypted":
+        return lambda: Encrypted(DiskStorage(tmp_path / "journal"), SECRET)
+    return lambda: DiskStorage(tmp_path / "journal")
+
+
+def files(folder: Path) -> list[Path]:
+    return [file for file in folder.rglob("*") if file.is_file()]
+
+
+def age(folder: Path, seconds: float) -> None:
+    """Let everything look as if nobody had written to it for so long."""
+    for place in folder.rglob("*"):
+        os.utime(place, (time.time() - seconds, time.time() - seconds))
+
+
+def run(work: Awaitable[Any]) -> Any:
+    async def whole() -> Any:
+        return await work
+
+    return asyncio.run(whole())
+
+
+def test_what_was_appended_is_there_after_a_restart_in_order(storage: Open) -> None:
+    async def work() -> None:
+        first = storage()
+        for number in range(5):
+            assert await first.append(KEY, bytes([number]) * 3) == number
+        await first.append(OTHER, b"other")
+        again = storage()
+        assert await again.recover(KEY) == [(number, bytes([number]) * 3) for number in range(5)]
+        assert await again.recover(OTHER) == [(0, b"other")]
+        assert await again.recover(("tenant", "unknown")) == []
+        assert await again.append(KEY, b"next") == 5
+
+    run(work())
+
+
+def test_equal_entries_are_two_entries(storage: Open) -> None:
+    async def work() -> None:
+        first = storage()
+        await first.append(KEY, b"same")
+        await first.append(KEY, b"same")
+        assert await storage().recover(KEY) == [(0, b"same"), (1, b"same")]
+
+    run(work())
+
+
+def test_a_checkpoint_drops_what_it_makes_needless_and_keeps_the_rest(storage: Open) -> None:
+    async def work() -> None:
+        first = storage()
+        big = os.urandom(SEGMENT_BYTES // 4)
+        for _ in range(20):
+            await first.append(KEY, big)
+        assert await first.checkpoint(KEY, b"here", 18) == 20
+        kept = dict(await storage().recover(KEY))
+        assert set(kept) >= {18, 19, 20} and kept[20] == b"here"
+        assert len(kept) < 10, "needless entries go, a segment at a time"
+        assert await storage().append(KEY, b"on") == 21
+
+    run(work())
+
+
+def test_a_stream_that_is_forgotten_leaves_nothing(storage: Open, tmp_path: Path) -> None:
+    async def work() -> None:
+        first = storage()
+        await first.append(KEY, b"secret")
+        await first.forget(KEY)
+        assert await storage().recover(KEY) == []
+        assert files(tmp_path) == []
+        assert await first.append(KEY, b"anew") == 0
+
+    run(work())
+
+
+def test_what_a_crash_cut_short_is_left_out_and_what_follows_is_kept(tmp_path: Path) -> None:
+    async def work() -> None:
+        first = DiskStorage(tmp_path)
+        await first.append(KEY, b"one")
+        await first.append(KEY, b"two")
+        (file,) = files(tmp_path)
+        os.truncate(file, file.stat().st_size - 1)
+        again = DiskStorage(tmp_path)
+        assert await again.recover(KEY) == [(0, b"one")]
+        assert await again.append(KEY, b"three") == 1
+        assert await DiskStorage(tmp_path).recover(KEY) == [(0, b"one"), (1, b"three")]
+
+    run(work())
+
+
+def test_files_are_private_and_hold_nothing_readable(tmp_path: Path) -> None:
+    async def work() -> None:
+        await Encrypted(DiskStorage(tmp_path / "journal"), SECRET).append(KEY, b"what was said")
+        (file,) = files(tmp_path)
+        assert b"said" not in file.read_bytes()
+        assert file.stat().st_mode & 0o077 == 0
+        assert "tenant" not in str(file) and "stream" not in str(file.relative_to(tmp_path))
+
+    run(work())
+
+
+def test_another_key_reads_nothing(tmp_path: Path) -> None:
+    async def work() -> None:
+        await Encrypted(DiskStorage(tmp_path), SECRET).append(KEY, b"what was said")
+        assert await Encrypted(DiskStorage(tmp_path), "another secret").recover(KEY) == []
+
+    run(work())
+
+
+def test_an_entry_of_one_stream_is_none_of_another(tmp_path: Path) -> None:
+    async def work() -> None:
+        memory = MemoryStorage()
+        await Encrypted(memory, SECRET).append(KEY, b"mine")
+        ((_, sealed),) = await memory.recover(KEY)
+        await memory.append(OTHER, sealed)
+        assert await Encrypted(memory, SECRET).recover(OTHER) == []
+
+    run(work())
+
+
+def test_old_streams_of_a_former_run_are_swept_and_live_ones_are_not(tmp_path: Path) -> None:
+    async def work() -> None:
+        await DiskStorage(tmp_path).append(OTHER, b"old")
+        age(tmp_path, 100)
+        storage = DiskStorage(tmp_path)
+        await storage.append(KEY, b"new")
+        age(tmp_path, 100)
+        await storage.sweep(60)
+        assert await storage.recover(OTHER) == []
+        assert await storage.recover(KEY) == [(0, b"new")]
+
+    run(work())
+
+
+def test_a_full_disk_is_an_error_that_says_so_and_nothing_is_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        storage = DiskStorage(tmp_path)
+        await storage.append(KEY, b"one")
+
+        def full(*_: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "write", full)
+            with pytest.raises(JournalError, match="No space left"):
+                await storage.append(KEY, b"two")
+        assert await storage.append(KEY, b"three") == 1
+        assert await DiskStorage(tmp_path).recover(KEY) == [(0, b"one"), (1, b"three")]
+
+    run(work())
+
+
+def test_a_redis_that_is_gone_is_an_error_within_its_timeout() -> None:
+    async def work() -> None:
+        storage = RedisStorage(f"redis://127.0.0.1:{free_port()}/0", 60.0, timeout=0.5)
+        with pytest.raises(JournalError, match="Redis"):
+            await storage.append(KEY, b"one")
+        await storage.close()
+
+    run(work())
