@@ -5,11 +5,17 @@ With `LINGTING_FORBID_SKIPS=1` it fails instead: CI sets that after installing e
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
 import shutil
+import subprocess
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
+
+from bench.recordings import CACHE
 
 
 def missing(reason: str) -> NoReturn:
@@ -25,3 +31,22 @@ def require_program(*names: str) -> str:
         if path := shutil.which(name):
             return path
     missing(f"{' or '.join(names)} is not installed")
+
+
+def npm_packages(here: Path, *names: str) -> Path:
+    """The folder with what `here`'s package-lock.json names, installed once, and copies of `names` from there."""
+    require_program("node")
+    lock = (here / "package-lock.json").read_bytes()
+    folder = CACHE / f"node-{hashlib.sha256(lock).hexdigest()[:12]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        for name in ("package.json", "package-lock.json", *names):
+            shutil.copy(here / name, folder / name)
+        if not (folder / "installed").exists():
+            command = [require_program("npm"), "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            if done.returncode:
+                missing(f"npm cannot install what {here.name} needs: {done.stderr.strip().splitlines()[:1]}")
+            (folder / "installed").touch()
+    return folder

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,8 +11,7 @@ import pytest
 
 from tests.clients.hearing import assert_heard, mandarin, packets
 from tests.conftest import LiveServer
-from tests.recordings import CACHE
-from tests.requirements import missing, require_program
+from tests.requirements import npm_packages
 
 pytestmark = pytest.mark.engine
 
@@ -25,20 +21,7 @@ HERE = Path(__file__).parent
 @pytest.fixture(scope="module")
 def program() -> Path:
     """The program beside its installed dependencies, in a cache folder that belongs to the lock file."""
-    require_program("node")
-    lock = (HERE / "package-lock.json").read_bytes()
-    folder = CACHE / f"node-{hashlib.sha256(lock).hexdigest()[:12]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        for name in ("package.json", "package-lock.json", "speech.mjs"):
-            shutil.copy(HERE / name, folder / name)
-        if not (folder / "installed").exists():
-            command = [require_program("npm"), "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-            if done.returncode:
-                missing(f"npm cannot install the SDK: {done.stderr.strip().splitlines()[:1]}")
-            (folder / "installed").touch()
+    folder = npm_packages(HERE, "speech.mjs")
     return folder / "speech.mjs"
 
 

@@ -23,6 +23,7 @@ async function signIn(key) {
   $("server").textContent = `Lingting ${session.version} · ${session.model}`;
   Object.values(views).forEach((view) => view.begin(session));
   show();
+  document.querySelector(".view:not([hidden]) h1").focus(); // the field that had the focus is gone
 }
 
 function signOut() {

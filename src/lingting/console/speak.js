@@ -355,7 +355,8 @@ function figures() {
 function state(name) {
   const record = $("record");
   record.dataset.state = name;
-  record.disabled = name === "asking" || name === "finishing";
+  // not disabled: that would take the focus away from who works by keyboard
+  record.setAttribute("aria-disabled", String(name === "asking" || name === "finishing"));
   say(record, { idle: "start", asking: "start", live: "stop", finishing: "finishing", waiting: "stop_waiting" }[name]);
   $("mic-on").hidden = name !== "live";
   if (name !== "live") document.title = TITLE;
@@ -386,6 +387,7 @@ function options() {
 }
 
 $("record").addEventListener("click", () => {
+  if ($("record").ariaDisabled === "true") return;
   if (!live) return start();
   if (live.stoppedAt === null) return live.stop();
   const recording = live; // nobody waits for a server any longer; what it did not hear is kept

@@ -37,6 +37,7 @@ const EN = {
   speak_rest_button: "Recognise the rest",
   mic_on: "The microphone is on",
   text_label: "Text",
+  recording_label: "Recording",
   undo: "Undo",
   new_text: "New text",
   options: "Options",
@@ -180,6 +181,7 @@ const ZH = {
   speak_rest_button: "识别其余部分",
   mic_on: "麦克风已开启",
   text_label: "文字",
+  recording_label: "录音",
   undo: "撤销",
   new_text: "新建",
   options: "选项",
@@ -310,7 +312,10 @@ export const onLanguage = (listener) => listeners.push(listener);
 
 /** A text in the language in force. */
 export function words(name, values = {}) {
-  return LANGUAGES[language][name].replace(/\{(\w+)\}/g, (_, key) => String(values[key] ?? ""));
+  let text = LANGUAGES[language][name];
+  // the server speaks English: what it says stands in no Chinese sentence
+  if (language === "zh") text = text.replace(/[（(]\{detail\}[）)]/, "");
+  return text.replace(/\{(\w+)\}/g, (_, key) => String(values[key] ?? "").replace(key === "detail" ? /[.。]$/ : "", ""));
 }
 
 /** Puts a text into an element, in whatever language is chosen later too; an empty name hides a notice. */
@@ -326,8 +331,7 @@ export function say(element, name, values = {}) {
 /** Says what a failed call means and what to do. */
 export function complain(element, error) {
   if (!(error.words in EN)) throw error;
-  const detail = (error.detail ?? "").replace(/[.。]$/, "");
-  say(element, error.words, { detail: detail || "–", logId: error.logId || "–" });
+  say(element, error.words, { detail: error.detail || "–", logId: error.logId || "–" });
 }
 
 /** Writes every text of the page in the language in force. */

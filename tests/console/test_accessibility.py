@@ -1,0 +1,104 @@
+"""The page for everyone: axe finds nothing in any view, and everything can be done by keyboard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.api.serving import Running
+from tests.console.conftest import PHONE, visit
+from tests.requirements import npm_packages
+
+AXE = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations.map(
+  ({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ target }) => target.join(" ")).join(", ")}`)"""
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The source of axe-core."""
+    folder = npm_packages(Path(__file__).parent)
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+
+
+def violations(page: Page, axe: str) -> list[str]:
+    page.evaluate(axe)
+    found: list[str] = page.evaluate(AXE)
+    return found
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_any_view(
+    served: Running, operator_key: str, hearing_browser: Browser, axe: str, locale: str, scheme: Any
+) -> None:
+    with visit(hearing_browser, served.url, locale=locale, color_scheme=scheme) as seen:
+        page = seen.page
+        assert violations(page, axe) == [], "before signing in"
+        seen.sign_in(operator_key)
+        page.click("#record")
+        expect(page.locator(".guess:not(:empty)")).to_be_visible(timeout=15_000)
+        assert violations(page, axe) == [], "while someone speaks"
+        page.click("#record")
+        expect(page.locator("#record")).to_have_attribute("data-state", "idle", timeout=15_000)
+        page.click("#history summary")
+        assert violations(page, axe) == [], "after Stop"
+        page.click('#tabs a[href="#file"]')
+        for content in (b"RIFF" + b"\1\0" * 1600, b""):
+            page.set_input_files("#file-input", {"name": "said.wav", "mimeType": "audio/wav", "buffer": content})
+        expect(page.locator("#sentences li")).to_have_count(1, timeout=15_000)
+        assert violations(page, axe) == [], "a recording with its sentences"
+        page.click('#tabs a[href="#operator"]')
+        expect(page.locator("#op-usage tbody")).not_to_be_empty()
+        assert violations(page, axe) == [], "the operator's view"
+        page.evaluate("document.querySelector('main').append(document.createElement('button'))")
+        assert any("button-name" in found for found in violations(page, axe)), "axe would find something"
+
+
+def test_each_view_has_one_heading_and_signing_in_leads_to_it(served: Running, browser: Browser) -> None:
+    with visit(browser, served.url, viewport=PHONE) as seen:
+        seen.sign_in(served.new_key())
+        assert seen.page.evaluate("document.activeElement.matches('#view-speak h1')")
+        for name in ("speak", "file", "operator"):
+            seen.page.click(f'#tabs a[href="#{name}"]')
+            expect(seen.page.locator("h1:visible")).to_have_count(1)
+
+
+def test_speech_is_recorded_and_its_text_copied_by_keyboard_alone(served: Running, hearing_browser: Browser) -> None:
+    def to(selector: str) -> None:
+        for _ in range(40):
+            if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+                return
+            page.keyboard.press("Tab")
+        raise AssertionError(f"Tab does not lead to {selector}")
+
+    with visit(hearing_browser, served.url, permissions=["clipboard-read", "clipboard-write", "microphone"]) as seen:
+        page = seen.page
+        page.keyboard.type(served.new_key())
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#tabs:visible")
+        to("#record")
+        page.keyboard.press("Enter")
+        expect(page.locator("#clock")).to_have_text("0:01", timeout=15_000)
+        page.keyboard.press("Enter")
+        expect(page.locator("#record")).to_have_text("Start", timeout=15_000)
+        to("#copy")
+        page.keyboard.press("Enter")
+        expect(page.locator("#copy")).to_have_text("Copied")
+        to("#history summary")
+        page.keyboard.press("Enter")
+        to("#history-list .open")
+
+
+def test_a_refusal_in_chinese_has_no_english_in_it(served: Running, browser: Browser) -> None:
+    with visit(browser, served.url, locale="zh-CN") as seen:
+        seen.expected.append("415")
+        seen.sign_in(served.new_key())
+        seen.page.click('#tabs a[href="#file"]')
+        file = {"name": "x.wav", "mimeType": "audio/wav", "buffer": b"not audio"}
+        seen.page.set_input_files("#file-input", file)
+        expect(seen.page.locator("#queue .notice")).to_have_text(
+            "服务器无法把它当作音频读取。请转成 wav、mp3 或 m4a 再试。"
+        )
