@@ -15,7 +15,6 @@ from lingting.domain import SAMPLE_RATE, Samples
 
 FFT = 400
 HOP = 160
-MELS = 80
 FRAMES_PER_SECOND = SAMPLE_RATE // HOP
 _DYNAMIC_RANGE = 8.0
 _ROWS = 10
@@ -23,8 +22,12 @@ _ROWS = 10
 each of these then spins for some 25 ms: measured, that took 1.3 to 1.9 times the time of a whole encoding."""
 
 
-def log_mel(samples: Samples, window: int) -> NDArray[np.float32]:
-    """Features of `samples` followed by silence up to `window` seconds: shape (1, 80, 100 * window), float32."""
+def log_mel(samples: Samples, window: int, mels: int = 80) -> NDArray[np.float32]:
+    """Features of `samples` followed by silence up to `window` seconds: shape (1, mels, 100 * window), float32.
+
+    Args:
+        mels: mel bands of the model: 80, or 128 from large-v3 on.
+    """
     length = min(len(samples), window * SAMPLE_RATE)
     frames = window * FRAMES_PER_SECOND
     voiced = min(frames, _ROWS * -(-(length // HOP + FFT // HOP + 1) // _ROWS))
@@ -35,10 +38,10 @@ def log_mel(samples: Samples, window: int) -> NDArray[np.float32]:
     pieces = np.lib.stride_tricks.sliding_window_view(padded, FFT)[::HOP][:voiced]
     spectrum = np.fft.rfft(pieces * _hann(), axis=1)
     power = np.square(spectrum.real, dtype=np.float32) + np.square(spectrum.imag, dtype=np.float32)
-    mel = (power.reshape(-1, _ROWS, power.shape[1]) @ _filters()).reshape(voiced, MELS)
+    mel = (power.reshape(-1, _ROWS, power.shape[1]) @ _filters(mels)).reshape(voiced, mels)
     mel = np.log10(np.maximum(mel, 1e-10))
     floor = mel.max(initial=-10.0) - _DYNAMIC_RANGE
-    features = np.full((1, MELS, frames), (max(floor, -10.0) + 4.0) / 4.0, np.float32)
+    features = np.full((1, mels, frames), (max(floor, -10.0) + 4.0) / 4.0, np.float32)
     features[0, :, :voiced] = ((np.maximum(mel, floor) + 4.0) / 4.0).T
     return features
 
@@ -49,10 +52,10 @@ def _hann() -> NDArray[np.float32]:
 
 
 @cache
-def _filters() -> NDArray[np.float32]:
-    """Triangular mel filters of equal area, shape (201, 80)."""
+def _filters(mels: int) -> NDArray[np.float32]:
+    """Triangular mel filters of equal area, shape (201, mels)."""
     bins = np.linspace(0.0, SAMPLE_RATE / 2, FFT // 2 + 1)
-    edges = _mel_to_hz(np.linspace(0.0, _hz_to_mel(SAMPLE_RATE / 2), MELS + 2))
+    edges = _mel_to_hz(np.linspace(0.0, _hz_to_mel(SAMPLE_RATE / 2), mels + 2))
     widths = np.diff(edges)
     ramps = edges[:, None] - bins[None, :]
     rising = -ramps[:-2] / widths[:-1, None]

@@ -42,7 +42,7 @@ class WhisperModel:
 
     def encode(self, samples: Samples, window: int) -> Encoded:
         """Encode at most `window` seconds of audio, followed by silence."""
-        features = log_mel(samples, window)
+        features = log_mel(samples, window, self._model.n_mels)
         states = self._model.encode(ctranslate2.StorageView.from_array(features), to_cpu=True)
         return Encoded(window, min(len(samples) / SAMPLE_RATE, window), np.array(states)[0])
 
