@@ -1,12 +1,12 @@
-"""Sends a real server malformed requests and mutated audio files, and checks that it stays well.
+"""Sends a real server malformed requests, mutated audio files and wrong messages, and checks that it stays well.
 
-    python scripts/fuzz.py            20,000 requests and 2,000 audio files
+    python scripts/fuzz.py            20,000 requests, 2,000 audio files, 10,000 messages for each live protocol
     python scripts/fuzz.py --short    a few hundred of each
     python scripts/fuzz.py --seed 7   the same ones again
 
 Fails on an answer in the 500s that does not say when to try again, on an answer that is not the JSON of its interface,
-on a request without an answer, and when memory, threads, open files, spooled files or live streams have grown at the
-end. What failed is printed with its bytes.
+on a request without an answer, on a WebSocket that ends with a code that explains nothing, and when memory, threads,
+open files, spooled files or live streams have grown at the end. What failed is printed with its bytes.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ SETTINGS = {
     "FLASH_REQUESTS_PER_SECOND": "1000000",
     "REQUESTS_PER_TENANT": "100000",
     "STREAM_IDLE_SECONDS": "2",
+    "STREAMS_PER_TENANT": "1000",
     "REQUEST_TIMEOUT_SECONDS": "1",
     "LOG_LEVEL": "error",
 }
@@ -55,7 +56,11 @@ PATIENCE_SECONDS = 120.0
 KEPT_SECONDS = 3.0
 """A connection that is silent for so long after an answer is one that is kept for another request."""
 MEMORY_BYTES = 100_000_000
-CLIENTS = {"malformed requests": 16, "mutated audio files": 3}
+CLIENTS = {"malformed requests": 16, "mutated audio files": 3, "wrong messages": 8}
+LIVE_PATHS = ("/v1/realtime", "/v1/listen?encoding=linear16&sample_rate=16000&interim_results=true", "/")
+MESSAGES_A_SOCKET = 50
+EXPLAINED = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1012, 1013)
+"""Codes with which a server may end a connection over what its client sent."""
 SPEECH_SHARE = 0.2
 
 # name: (container, codec, samples per second, suffix for the format header)
@@ -234,6 +239,79 @@ def mutated_audio(rng: random.Random, key: str, speech: bytes) -> bytes:
     return request("POST", FLASH, {"Authorization": f"Bearer {key}", "format": form}, body)
 
 
+TYPES = (
+    "input_audio_buffer.append", "input_audio_buffer.commit", "input_audio_buffer.clear", "session.update",
+    "transcription_session.update", "KeepAlive", "Finalize", "Configure", "CloseStream", "response.create", "",
+)  # fmt: skip
+FIELDS = ("audio", "session", "event_id", "keyterms", "is_speaking", "is_end", "mode", "hotwords", "audio_fs", "itn")
+
+
+def wrong_message(rng: random.Random) -> bytes:
+    """A message for a live protocol that is wrong in one of many ways, and now and then right."""
+    if rng.random() < 0.3:
+        return rng.randbytes(rng.choice((1, 2, 3, 641, 6400)))
+    content: Any = {"type": rng.choice(TYPES)} | {
+        name: rng.choice(ODD) for name in rng.sample(FIELDS, rng.randrange(4))
+    }
+    if rng.random() < 0.3:
+        given = {name: rng.choice(ODD) for name in ("format", "transcription", "turn_detection", "noise_reduction")}
+        content["session"] = {"type": "transcription", "audio": {"input": given}, **given}
+    elif rng.random() < 0.3:
+        content["audio"] = base64.b64encode(rng.randbytes(rng.choice((1, 640, 6401)))).decode()
+    text = json.dumps(content if rng.random() < 0.9 else rng.choice(ODD)).encode()
+    return mutated(rng, text) if rng.random() < 0.3 else text
+
+
+def frame(rng: random.Random, content: bytes) -> bytes:
+    """A frame of a client: text mostly, and now and then one that is no frame."""
+    opcode = rng.choices((1, 2, 0, 3, 9, 10), (60, 30, 1, 1, 4, 4))[0]
+    content = content[:125] if opcode > 2 else content
+    length = len(content)
+    size = bytes([0x80 | length]) if length < 126 else b"\xfe" + length.to_bytes(2) if length < 65_536 else b""
+    size = size or b"\xff" + length.to_bytes(8)
+    whole = bytes([0x80 | opcode]) + size + b"\0\0\0\0" + content
+    return mutated(rng, whole) if rng.random() < 0.003 else whole
+
+
+def wrong_socket(rng: random.Random, key: str) -> bytes:
+    """A WebSocket with its messages, wrong ones and right ones, sent all at once."""
+    path = rng.choice(LIVE_PATHS)
+    head = (
+        f"GET {path} HTTP/1.1\r\nHost: fuzz\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+        f"Authorization: Bearer {key}\r\n\r\n"
+    )
+    frames = b"".join(frame(rng, wrong_message(rng)) for _ in range(MESSAGES_A_SOCKET))
+    return head.encode() + frames + b"\x88\x82\0\0\0\0" + (1000).to_bytes(2)
+
+
+def socket_exchange(server: Server, sent: bytes) -> bytes:
+    """What the server answers on a WebSocket: its head first, then everything to its end."""
+    head, _, frames = sent.partition(b"\r\n\r\n")
+    received = bytearray()
+    with socket.create_connection(server.address, timeout=PATIENCE_SECONDS) as connection:
+        connection.sendall(head + b"\r\n\r\n")
+        try:
+            received += connection.recv(65_536)
+            connection.sendall(frames)
+        except (ConnectionResetError, BrokenPipeError):
+            pass
+        try:
+            while chunk := connection.recv(65_536):
+                received += chunk
+        except ConnectionResetError:
+            pass
+    return bytes(received)
+
+
+def socket_problem(answer: bytes) -> str:
+    """What is wrong with the end of a WebSocket; empty when nothing is, or when the last bytes were lost."""
+    if not answer.startswith(b"HTTP/1.1 101 "):
+        return "no WebSocket"
+    code = int.from_bytes(answer[-2:]) if len(answer) > 4 and answer[-4:-2] == b"\x88\x02" else 0
+    return f"closed with {code}" if code and code not in EXPLAINED else ""
+
+
 def exchange(server: Server, sent: bytes) -> bytes:
     """Everything the server answers on a connection of its own."""
     received = bytearray()
@@ -283,8 +361,12 @@ class Findings:
     def take(self, server: Server, sent: bytes) -> None:
         started = time.monotonic()
         try:
-            answer = exchange(server, sent)
-            found = problem(sent, answer)
+            if b"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-" in sent[:200]:
+                answer = socket_exchange(server, sent)
+                found = socket_problem(answer)
+            else:
+                answer = exchange(server, sent)
+                found = problem(sent, answer)
         except TimeoutError:
             answer, found = b"", f"no answer in {PATIENCE_SECONDS:g} s"
         except OSError as error:
@@ -373,15 +455,16 @@ def report(name: str, findings: Findings, seconds: float) -> None:
         print(f"  {found}\n    sent {sent[:1500]!r}\n    got {answer[:600]!r}")
 
 
-def rounds(server: Server, requests: int, files: int, seed: int) -> Iterator[str]:
+def rounds(server: Server, requests: int, files: int, sockets: int, seed: int) -> Iterator[str]:
     """Everything that is wrong, in words."""
     speech = (server.data_dir / "sample" / "sample.wav").read_bytes()
     makers = {
         "malformed requests": (lambda rng: malformed(rng, server.key), requests),
         "mutated audio files": (lambda rng: mutated_audio(rng, server.key, speech), files),
+        "wrong messages": (lambda rng: wrong_socket(rng, server.key), sockets),
     }
     for name, (make, count) in makers.items():
-        run(server, make, max(30, count // 10), CLIENTS[name], seed + 1)
+        run(server, make, max(30 if count > 30 else 3, count // 10), CLIENTS[name], seed + 1)
     before = settled(server)
     for name, (make, count) in makers.items():
         begun = time.monotonic()
@@ -399,17 +482,19 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="a few hundred of each")
     parser.add_argument("--requests", type=int, help="how many malformed requests")
     parser.add_argument("--files", type=int, help="how many mutated audio files")
+    parser.add_argument("--sockets", type=int, help=f"how many WebSockets with {MESSAGES_A_SOCKET} wrong messages each")
     parser.add_argument("--seed", type=int, default=1, help="another seed sends other requests")
     options = parser.parse_args()
     requests = options.requests or (800 if options.short else 20_000)
     files = options.files or (80 if options.short else 2000)
+    sockets = options.sockets or (24 if options.short else 10_000 * len(LIVE_PATHS) // MESSAGES_A_SOCKET)
     with tempfile.TemporaryDirectory() as folder:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
         process, key = started(Path(folder), port)
         try:
             server = Server(psutil.Process(process.pid), ("127.0.0.1", port), key, Path(folder))
-            wrong = Counter(rounds(server, requests, files, options.seed))
+            wrong = Counter(rounds(server, requests, files, sockets, options.seed))
         finally:
             process.send_signal(signal.SIGTERM)
             code = process.wait(60)

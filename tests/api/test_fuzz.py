@@ -20,3 +20,4 @@ def test_malformed_requests_and_mutated_files_leave_the_server_well() -> None:
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     assert "malformed requests: 800" in done.stdout
     assert "mutated audio files: 80" in done.stdout
+    assert "wrong messages: 24" in done.stdout

@@ -132,6 +132,7 @@ def test_a_message_over_24_mib_is_refused(server: Running) -> None:
         b"\x80\x80\0\0\0\0",
         frame(8, b"\x00"),
         frame(8, struct.pack("!H", 5)),
+        frame(1, b"\xff") + frame(8, struct.pack("!H", 1000)),
     ],
 )
 def test_what_is_no_frame_ends_only_its_own_connection(server: Running, frames: bytes) -> None:

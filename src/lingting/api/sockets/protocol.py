@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
 
 MAX_MESSAGE_BYTES = 24 << 20
 """OpenAI lets a client append 15 MiB in one message, which is 20 MiB in base64; some clients send a recording whole."""
@@ -122,6 +123,13 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """The peer sent what is no WebSocket frame, or too large a message."""
         super().handle_parser_exception()
         self._abort_later()
+
+    def send_receive_event_to_app(self) -> None:
+        """A message is whole."""
+        try:
+            super().send_receive_event_to_app()
+        except InvalidState:  # text that is no UTF-8, behind which a close frame has come already
+            self.frames = []
 
     def shutdown(self) -> None:
         """The server stops."""

@@ -1,0 +1,13 @@
+import { readFileSync } from "node:fs";
+import { DeepgramClient } from "@deepgram/sdk";
+const url = process.env.URL;
+const client = new DeepgramClient({ apiKey: process.env.KEY, environment: { base: url, production: url.replace("http", "ws"), agent: "", agentRest: "" } });
+const live = await client.listen.v1.connect({ model: "nova-3", language: "zh", encoding: "linear16", sample_rate: 16000, punctuate: "true", Authorization: `Token ${process.env.KEY}` });
+live.on("message", (m) => { if (m.type === "Results" && m.is_final) console.log(m.channel.alternatives[0].transcript); });
+const closed = new Promise((r) => live.on("close", (e) => { console.log("closed", e.code); r(); }));
+live.on("error", (e) => console.log("error", e));
+live.connect(); await live.waitForOpen();
+const pcm = readFileSync(process.argv[2]).subarray(44);
+for (let i = 0; i < pcm.length; i += 3200) live.sendMedia(pcm.subarray(i, i + 3200));
+live.sendCloseStream({ type: "CloseStream" });
+await closed; process.exit(0);
