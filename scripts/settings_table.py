@@ -28,6 +28,8 @@ CHINESE = {
     "limits_url": "在哪里统计速率：memory:// 或 redis://host:port/db。",
     "trusted_proxies": "相信哪些反向代理的 X-Forwarded-For：地址和网段，用逗号分隔。",
     "model": "负责识别的模型名称。",
+    "live_model": "说话时逐步出现的文字所用的模型，若与 model 不同。",
+    "final_model": "录音和流式定稿所用的模型，若与 model 不同。",
     "compute_threads": "引擎的线程数；0 表示每个物理核心一个。",
     "language": "所有语音的语言，或逐句判断（auto）。",
     "script": "文字的中文字形：简体、繁体或照原样。",

@@ -11,8 +11,7 @@ from lingting.audio.budget import AudioBudget
 from lingting.audio.decode import Decoder
 from lingting.audio.voice import VoiceDetector
 from lingting.domain import RecognitionOptions, Seconds
-from lingting.engines.whisper import WhisperEngine
-from lingting.models.store import Store
+from lingting.engine_room import EngineRoom
 from lingting.operations.metrics import Metrics
 from lingting.phonetics import Corrector
 from lingting.processors import physical_cores
@@ -20,7 +19,6 @@ from lingting.recognition.endpoint import EndpointConfig
 from lingting.recognition.live import LiveConfig, LiveSession
 from lingting.recognition.observer import NOBODY, Observer
 from lingting.recognition.oneshot import Recognizer
-from lingting.recognition.partials import LiveEngines
 from lingting.recognition.reading import step_back
 from lingting.recognition.rescoring import SecondPass
 from lingting.recognition.scheduler import Scheduler
@@ -52,6 +50,9 @@ class Recognition:
 
     Building one loads the model, which takes a second or so: do it off the event loop.
 
+    Args:
+        apart: see `EngineRoom`.
+
     Attributes:
         language_model: the language model of the second pass over Chinese, or "off".
 
@@ -59,14 +60,14 @@ class Recognition:
         ModelError: the model is not installed or cannot be loaded.
     """
 
-    def __init__(self, settings: Settings, observer: Observer = NOBODY) -> None:
-        folder = Store.at(settings.models_dir).path(settings.model)
+    def __init__(self, settings: Settings, observer: Observer = NOBODY, *, apart: bool = False) -> None:
         workers = settings.compute_threads or physical_cores()
         corrector = second_pass(settings)
         if settings.convert_numbers:
             grammars.load()
         rescorer = SecondPass(corrector) if corrector and settings.script != "as-is" else None
-        engine = WhisperEngine.load(folder, workers, name=settings.model, rescorer=rescorer)
+        self._engines = EngineRoom(workers, rescorer, apart=apart)
+        engines = self._engines.open(settings)
         self.language_model = corrector.language_model_name if corrector else "off"
         log.info("model %s on %d workers, second pass over Chinese: %s", settings.model, workers, self.language_model)
         if corrector and corrector.unused_language_model:
@@ -87,7 +88,7 @@ class Recognition:
         )
         self.recognizer = Recognizer(
             self.scheduler,
-            LiveEngines.of(engine),
+            engines,
             detector=VoiceDetector(),
             writing=writing,
             live=LiveConfig(endpoint, backlog=settings.stream_backlog_seconds),
@@ -102,6 +103,7 @@ class Recognition:
     def close(self) -> None:
         """Finish what is queued and stop the threads."""
         self.scheduler.close()
+        self._engines.close()
         for pool in (self._listeners, self._readers, self._writers):
             pool.shutdown()
 
@@ -163,7 +165,7 @@ class Service:
         """
         await self.access.start()
         try:
-            self._recognition = await asyncio.to_thread(Recognition, self.settings, self.metrics)
+            self._recognition = await asyncio.to_thread(Recognition, self.settings, self.metrics, apart=True)
             await asyncio.to_thread(_tell_change, self.settings, self._recognition.language_model)
             await self._recognition.recognizer.warm_up()
             await self.streams.start()

@@ -83,6 +83,12 @@ class Settings(BaseSettings):
 
     # -- recognition --------------------------------------------------------------------------------------------------
     model: str = Field("whisper-base", description="Name of the model that answers.")
+    live_model: str | None = Field(
+        None, description="Model of the text that grows while someone speaks, if another than model."
+    )
+    final_model: str | None = Field(
+        None, description="Model of recordings and of finished live utterances, if another than model."
+    )
     compute_threads: int = Field(0, ge=0, description="Threads of the engine; 0 takes one per physical core.")
     language: Literal["auto", "zh", "en"] = Field("auto", description="Language of all speech, or decide by utterance.")
     script: Literal["simplified", "traditional", "as-is"] = Field(

@@ -1,0 +1,85 @@
+"""Which engines answer: the models that the settings name, loaded by the kind that the catalogue says they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from lingting.engines.process import ProcessEngine
+from lingting.engines.sherpa import build
+from lingting.engines.whisper import WhisperEngine
+from lingting.engines.whole import Whole
+from lingting.errors import ModelError
+from lingting.models.catalogue import Model
+from lingting.models.store import Store
+from lingting.models.vetting import vet
+from lingting.recognition.engine import OfflineEngine, Rescorer, StreamingEngine
+from lingting.recognition.partials import LiveEngines
+from lingting.settings import Settings
+
+_WHISPER = "whisper-ctranslate2"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRoom:
+    """The engines of a service.
+
+    Args:
+        lanes: steps that may run at once.
+        rescorer: the second pass over Chinese. It is for Whisper, whose errors it was measured on.
+        apart: engines of sherpa-onnx run in processes of their own, because that library ends the process where others
+            raise; else, for a program that answers for itself, in this one.
+    """
+
+    lanes: int
+    rescorer: Rescorer | None = None
+    apart: bool = False
+    _processes: list[ProcessEngine] = field(default_factory=list)
+
+    def open(self, settings: Settings) -> LiveEngines:
+        """Load the models that the settings name, each once.
+
+        Raises:
+            ModelError: one is not installed, cannot be loaded, or is no model that hears.
+        """
+        store = Store.at(settings.models_dir)
+        final_name = settings.final_model or settings.model
+        live_name = settings.live_model or settings.model
+        final_model = vet(store, final_name)
+        loaded = self._load(store, final_model)
+        final = Whole(cast(StreamingEngine, loaded)) if final_model.streaming else cast(OfflineEngine, loaded)
+        if live_name == final_name:
+            if final_model.streaming:
+                return LiveEngines(final, final, cast(StreamingEngine, loaded), ear_is_final=True)
+            return LiveEngines.of(final)
+        live_model = vet(store, live_name)
+        live = self._load(store, live_model)
+        if live_model.streaming:
+            return LiveEngines(final, final, cast(StreamingEngine, live))
+        return LiveEngines(final, cast(OfflineEngine, live))
+
+    def close(self) -> None:
+        """End the processes."""
+        for process in self._processes:
+            process.close()
+
+    def _load(self, store: Store, model: Model) -> OfflineEngine | StreamingEngine:
+        folder = store.path(model.name)
+        if model.engine == _WHISPER:
+            return WhisperEngine.load(folder, self.lanes, name=model.name, rescorer=self.rescorer)
+        if model.engine == "punctuation":
+            raise ModelError(f"the model {model.name} writes punctuation and hears nothing; name another")
+        arguments: Mapping[str, Any] = {
+            "name": model.name,
+            "kind": model.engine,
+            "folder": str(folder),
+            "roles": dict(model.roles),
+            "options": dict(model.options),
+            "punctuates": model.punctuates,
+        }
+        if not self.apart:
+            return build(**arguments)
+        process = ProcessEngine(model.name, "lingting.engines.sherpa:build", arguments, lanes=self.lanes)
+        self._processes.append(process)
+        return process
