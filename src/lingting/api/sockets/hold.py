@@ -39,7 +39,8 @@ async def hold(
     connections = context_of(websocket).connections
     exchange = exchanges.of(websocket.scope)
     exchange.model = admitted.caller.settings.model
-    with admitted.lease:
+    with admitted.lease, contextlib.ExitStack() as held:
+        held.callback(admitted.caller.settle)
         await websocket.accept(admitted.subprotocol, headers)
         socket = HeldSocket(websocket)
         talk = talk_on(socket)
@@ -56,5 +57,4 @@ async def hold(
         finally:
             connections.discard(talk)
             exchange.audio_seconds = talk.duration
-            admitted.caller.settle()
             await socket.end()
