@@ -74,6 +74,11 @@ def test_a_new_key_is_printed_for_scripts() -> None:
     assert made["scopes"] == THREE_SCOPES
 
 
+def test_a_key_for_the_operators_view_can_also_speak() -> None:
+    made = read("keys", "create", "watcher", "--operator")
+    assert set(made["scopes"]) == {*THREE_SCOPES, "operator"}
+
+
 @pytest.mark.parametrize("kind", ["apps", "keys"])
 def test_everything_that_was_said_of_a_credential_is_shown(kind: str) -> None:
     run("tenants", "create", "acme")

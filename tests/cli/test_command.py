@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lingting.access.principal import ALL_SCOPES
 from lingting.cli.models import ensure
 from lingting.errors import ModelError
 from lingting.models import Store
@@ -34,6 +35,19 @@ def test_help_lists_the_commands_and_imports_none_of_them(tmp_path: Path) -> Non
     heavy += "print('imported', sorted({'numpy', 'ctranslate2', 'sqlalchemy', 'starlette', 'av'} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True)
     assert "imported []" in run.stdout
+
+
+@pytest.mark.parametrize("command", [["keys", "create"], ["transcribe"], ["listen"], ["models", "list"]])
+def test_help_shows_flags_without_a_value(tmp_path: Path, command: list[str]) -> None:
+    shown = lingting(*command, "--help", data_dir=tmp_path)
+    assert shown.returncode == 0
+    assert "--help" in shown.stdout
+    assert "bool" not in shown.stdout
+
+
+def test_help_names_every_scope(tmp_path: Path) -> None:
+    shown = lingting("keys", "create", "--help", data_dir=tmp_path).stdout
+    assert all(scope in shown for scope in ALL_SCOPES)
 
 
 def test_the_version_is_shown(tmp_path: Path) -> None:

@@ -389,7 +389,7 @@ def test_two_thousand_sentences_can_be_scrolled(served: Running, browser: Browse
 def test_the_operators_view_refuses_other_keys_and_names_the_command(served: Running, browser: Browser) -> None:
     with visit(browser, f"{served.url}/#operator") as seen:
         seen.sign_in(served.key)
-        expect(seen.page.locator("#operator-error")).to_contain_text("--scope operator")
+        expect(seen.page.locator("#operator-error")).to_contain_text("--operator")
         expect(seen.page.locator("#operator")).to_be_hidden()
 
 

@@ -22,9 +22,9 @@ COMMANDS = {
     "doctor": ("lingting.cli.doctor", "app", "Check this machine and say what to mend."),
     "ready": ("lingting.cli.ready", "app", "Ask the server of these settings whether it takes requests."),
     "models": ("lingting.cli.models", "app", "List, show, pull, verify, remove, use and check models."),
-    "tenants": ("lingting.cli.access", "tenants", "Create and list tenants."),
-    "apps": ("lingting.cli.access", "apps", "Create, list and revoke apps (app_id and app_secret)."),
-    "keys": ("lingting.cli.access", "keys", "Create, list and revoke API keys."),
+    "tenants": ("lingting.cli.access", "tenants", "Create, list, limit, disable and delete tenants."),
+    "apps": ("lingting.cli.access", "apps", "Create, list, rotate, disable and delete apps (app_id and app_secret)."),
+    "keys": ("lingting.cli.access", "keys", "Create, list, rotate, disable and delete API keys."),
     "tokens": ("lingting.cli.access_tokens", "app", "Replace the key that signs tokens."),
     "audit": ("lingting.cli.access_audit", "app", "Show who changed which credential, when, from where."),
     "usage": ("lingting.cli.access", "usage", "Show who has used how much."),
@@ -50,7 +50,17 @@ class LazyGroup(TyperGroup):
             loaded = getattr(importlib.import_module(module), attribute)
             command = typer.main.get_command(loaded)
             command.name = name
+            _plain_flags(command, ctx)
         return name, command, rest
+
+
+def _plain_flags(command: Any, ctx: Any) -> None:
+    """Help shows `--json`, not `--json <bool>`, for all that takes no value."""
+    for option in (*command.params, *([command.get_help_option(ctx)] if ctx else [])):
+        if getattr(option, "is_flag", False):
+            option.metavar = ""
+    for inner in getattr(command, "commands", {}).values():
+        _plain_flags(inner, ctx)
 
 
 app = typer.Typer(

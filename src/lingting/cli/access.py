@@ -234,6 +234,9 @@ def create_key(
     *,
     tenant: OfTenant = "default",
     scope: Scopes = None,
+    operator: Annotated[
+        bool, typer.Option("--operator", help="Let it see the operator's view of the page as well.")
+    ] = False,
     model: Models = None,
     owner: Owner = "",
     note: Note = "",
@@ -241,6 +244,10 @@ def create_key(
     as_json: Json = False,
 ) -> None:
     """Make an API key and print it, this once."""
+    from lingting.access.principal import DEFAULT_SCOPES, OPERATOR
+
+    if operator:
+        scope = [*(scope or DEFAULT_SCOPES), OPERATOR]
     with opened_directory() as directory:
         print_secret(
             directory.create_key(

@@ -61,7 +61,8 @@ Scopes = Annotated[
     list[str] | None,
     typer.Option(
         "--scope",
-        help="What it may do; repeatable. speech_to_text:speech, audio:flash, audio:transcriptions unless said.",
+        help="What it may do; repeatable: speech_to_text:speech, audio:flash, audio:transcriptions, operator. Unless "
+        "said, the first three.",
         show_default=False,
     ),
 ]

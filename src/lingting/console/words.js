@@ -129,7 +129,7 @@ const EN = {
   none_live: "No one is speaking.",
   none_answered: "Nothing was asked lately.",
   none_used: "Nothing was used yet.",
-  operator_refused: "Your key does not have the scope “operator”. Someone with access to the server can make a key that has it: lingting keys create NAME --scope operator. Sign out, then sign in with that key.",
+  operator_refused: "Your key does not have the scope “operator”. Someone with access to the server can make a key that has it: lingting keys create NAME --operator. Sign out, then sign in with that key.",
   operator_stale: "The server does not answer. What is shown is from {clock}; it goes on by itself.",
 
   key_refused: "The server no longer accepts this key. Sign out and sign in with another one.",
@@ -273,7 +273,7 @@ const ZH = {
   none_live: "现在没有人在说话。",
   none_answered: "最近没有请求。",
   none_used: "还没有用量。",
-  operator_refused: "这个密钥没有“operator”权限。能登录服务器的人可以创建一个：lingting keys create 名称 --scope operator。然后退出，用新密钥登录。",
+  operator_refused: "这个密钥没有“operator”权限。能登录服务器的人可以创建一个：lingting keys create 名称 --operator。然后退出，用新密钥登录。",
   operator_stale: "服务器没有应答。现在显示的是 {clock} 的数据，恢复后会自动更新。",
 
   key_refused: "服务器不再接受这个密钥。请退出并换一个密钥登录。",
