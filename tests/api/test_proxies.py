@@ -24,7 +24,7 @@ def seen(peer: str, *forwarded: str, trusted: str = "127.0.0.1, 10.0.0.0/8,2001:
         "client": (peer, 50_000),
         "headers": [(b"x-forwarded-for", value.encode("latin-1")) for value in forwarded],
     }
-    Proxies(Settings(trusted_proxies=trusted)).reveal(scope)
+    Proxies(Settings(trusted_proxies=trusted)).apply(scope)
     return str(scope["client"][0])
 
 

@@ -54,9 +54,9 @@ def with_recognizer(work: Callable[[Recognizer, Scheduler], Awaitable[None]], en
     scheduler.close()
 
 
-def live_task(engine: FakeEngine, need: Need, like: str, since: float) -> Task:
+def live_task(engine: FakeEngine, need: Need, kind: str, since: float) -> Task:
     begin = lambda: engine.begin(Request(tone(1), need))  # noqa: E731
-    return Task(engine, begin, Account("other", like), since=since, like=like, live=True)
+    return Task(engine, begin, Account("other", kind), since=since, kind=kind, live=True)
 
 
 def test_speakers_who_begin_at_once_are_taken_as_far_as_the_machine_can_carry_them() -> None:
@@ -64,8 +64,8 @@ def test_speakers_who_begin_at_once_are_taken_as_far_as_the_machine_can_carry_th
 
     async def work(recognizer: Recognizer, scheduler: Scheduler) -> None:
         now = time.monotonic()
-        for need, like in ((Need.GUESS, "guess"), (Need.BEST, "final")):
-            await asyncio.wrap_future(scheduler.submit(live_task(engine, need, like, now)))
+        for need, kind in ((Need.GUESS, "guess"), (Need.BEST, "final")):
+            await asyncio.wrap_future(scheduler.submit(live_task(engine, need, kind, now)))
         opened = []
         with pytest.raises(Overloaded, match="at once") as refused:
             for _ in range(60):
@@ -99,7 +99,7 @@ def test_a_speaker_is_not_refused_for_the_backlog_of_files() -> None:
         engine.gate.clear()
         for number in range(300):
             account = Account("files", str(number))
-            scheduler.submit(Task(engine, lambda: engine.begin(Request(tone(1))), account, like="file"))
+            scheduler.submit(Task(engine, lambda: engine.begin(Request(tone(1))), account, kind="file"))
         with pytest.raises(Overloaded, match="predicted wait"):
             await recognizer.recognize(np.zeros(SAMPLE_RATE, np.float32), None, Account("files"))
         recognizer.admit(Account("another"))

@@ -55,7 +55,7 @@ def test_a_task_gives_what_was_heard(engine: FakeEngine, scheduler: Scheduler) -
 
 def test_what_is_late_soonest_goes_first(engine: FakeEngine, scheduler: Scheduler) -> None:
     hold(engine, scheduler)
-    run(engine, [scheduler.submit(task(engine, level, patience=level)) for level in (3, 1, 2)])
+    run(engine, [scheduler.submit(task(engine, level, within=level)) for level in (3, 1, 2)])
     assert engine.begun == [999, 1, 2, 3]
 
 
@@ -81,16 +81,16 @@ def test_live_and_background_work_share_no_batch(engine: FakeEngine, scheduler: 
 
 
 def test_what_waits_for_company_does_so_only_while_some_is_on_the_way(engine: FakeEngine, scheduler: Scheduler) -> None:
-    held = hold(engine, scheduler, like="final", live=True, waits=True, patience=60.0)
-    other = scheduler.submit(task(engine, 1, Need.GUESS, like="guess", live=True, patience=120.0))
+    held = hold(engine, scheduler, kind="final", live=True, waits=True, within=60.0)
+    other = scheduler.submit(task(engine, 1, Need.GUESS, kind="guess", live=True, within=120.0))
     run(engine, [held, other])
     assert engine.batches == [[999], [1]]  # no other final comes: waiting would only make it late
 
 
 def test_finals_that_come_together_share_a_batch(engine: FakeEngine, scheduler: Scheduler) -> None:
-    held = hold(engine, scheduler, like="final", live=True, waits=True, patience=60.0)
-    more = [scheduler.submit(task(engine, 1, Need.GUESS, like="guess", live=True))]
-    more += [scheduler.submit(task(engine, 2, like="final", live=True, waits=True, patience=60.0))]
+    held = hold(engine, scheduler, kind="final", live=True, waits=True, within=60.0)
+    more = [scheduler.submit(task(engine, 1, Need.GUESS, kind="guess", live=True))]
+    more += [scheduler.submit(task(engine, 2, kind="final", live=True, waits=True, within=60.0))]
     run(engine, [held, *more])
     assert [999, 2] in engine.batches
 
@@ -283,10 +283,10 @@ def test_closing_finishes_what_is_queued_and_refuses_more(engine: FakeEngine, sc
 
 
 def test_the_predicted_wait_counts_everything_that_waits_guesses_too(engine: FakeEngine, scheduler: Scheduler) -> None:
-    scheduler.submit(task(engine, 1, like="guess")).result(30)
+    scheduler.submit(task(engine, 1, kind="guess")).result(30)
     hold(engine, scheduler)
     assert scheduler.predicted_wait() == 0.0
-    scheduler.submit(task(engine, 1, like="guess", live=True))
+    scheduler.submit(task(engine, 1, kind="guess", live=True))
     one = scheduler.predicted_wait()
     assert one > 0
     for level in range(5):

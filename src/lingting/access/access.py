@@ -1,4 +1,4 @@
-"""The door: who a bearer is, tokens for apps, and the limits and usage of tenants."""
+"""Access: who a bearer is, tokens for apps, and the limits and usage of tenants."""
 
 from __future__ import annotations
 
@@ -231,10 +231,10 @@ class Access:
         self._look_again_at = now + _LOOK_AGAIN_SECONDS
         return True
 
-    async def _refresh(self, patience: float | None = None) -> None:
+    async def _refresh(self, within: float | None = None) -> None:
         """Return once what is in memory is at least as new as this call, or the database is silent.
 
-        `patience`: wait no longer than so many seconds, and not at all while the database is known to be silent.
+        `within`: wait no longer than so many seconds, and not at all while the database is known to be silent.
         """
         if self._changes is None:
             raise RuntimeError("Access is used before start() or after close()")
@@ -245,9 +245,9 @@ class Access:
             if self._refreshing is None:
                 self._refreshing = asyncio.create_task(self._reload(version))
                 self._refreshing.add_done_callback(self._refreshed)
-            if patience is not None and self._silent_since is not None:
+            if within is not None and self._silent_since is not None:
                 return
-            done, _ = await asyncio.wait({self._refreshing}, timeout=patience)
+            done, _ = await asyncio.wait({self._refreshing}, timeout=within)
             if not done:
                 return
 

@@ -1,4 +1,4 @@
-"""What the door answers when it does not let a caller in."""
+"""Why a caller is not let in."""
 
 from __future__ import annotations
 

@@ -260,7 +260,7 @@ class Server(uvicorn.Server):
             self.config,
             self.server_state,
             self.lifespan.state,
-            patience=self._service.settings.request_timeout_seconds,
+            timeout=self._service.settings.request_timeout_seconds,
             arrived=arrived,
             refuse=envelopes.headless,
         )

@@ -15,9 +15,9 @@ def yield_to_callers() -> None:
 
     Libraries that compute in the thread that calls them then leave a busy machine to the event loop.
     """
-    if getattr(_thread, "yields", False):
+    if getattr(_thread, "nice", False):
         return
-    _thread.yields = True
+    _thread.nice = True
     if hasattr(os, "setpriority"):
         thread_id = threading.get_native_id()
         niceness = os.getpriority(os.PRIO_PROCESS, thread_id) + COMPUTE_NICENESS

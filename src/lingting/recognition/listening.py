@@ -9,7 +9,7 @@ from collections.abc import Callable
 from lingting.domain import Samples
 from lingting.errors import RecognitionFailed
 from lingting.recognition.engine import Ear, Heard, StreamingEngine, Work
-from lingting.recognition.partials import FIRST_PATIENCE, LATER_PATIENCE, Stream
+from lingting.recognition.partials import FIRST_WITHIN, LATER_WITHIN, Stream
 
 log = logging.getLogger(__name__)
 
@@ -107,8 +107,8 @@ class Listening:
             self._engine,
             begin,
             since=self._stream.arrivals.of(self.heard),
-            patience=LATER_PATIENCE if self.guess else FIRST_PATIENCE,
-            like="chunk",
+            within=LATER_WITHIN if self.guess else FIRST_WITHIN,
+            kind="chunk",
             live=live,
         )
         future.add_done_callback(lambda done: self._decoded(done, end))

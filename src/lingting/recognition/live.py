@@ -43,7 +43,7 @@ from lingting.recognition.utterance import Writing, join_texts, transcript
 
 log = logging.getLogger(__name__)
 
-_FINAL_PATIENCE: Seconds = 0.5
+_FINAL_WITHIN: Seconds = 0.5
 _SAID = 40
 """Characters of the text before that the second pass gets to see."""
 _LANGUAGES = 12
@@ -457,8 +457,8 @@ class LiveSession:
             engine,
             begin,
             since=stream.arrivals.of(min(oldest, end - 1)),
-            patience=_FINAL_PATIENCE,
-            like="final",
+            within=_FINAL_WITHIN,
+            kind="final",
             waits=True,
             live=self._live,
         )
@@ -475,7 +475,10 @@ class LiveSession:
 
     def _settle_later(self, utterance: _Utterance) -> None:
         self._ending.append(utterance)
-        if self._settling is None:
+        self._settle_soon()
+
+    def _settle_soon(self) -> None:
+        if self._settling is None and self._ending and not self._closed:
             self._settling = self._loop.create_task(self._settle())
             self._settling.add_done_callback(self._settled)
 
@@ -564,6 +567,7 @@ class LiveSession:
             self.failures += 1
             self._ending.clear()
             self._progress.set()
+        self._settle_soon()  # an utterance may have ended since the task did
 
     # -- telling ------------------------------------------------------------------------------------------------------
 

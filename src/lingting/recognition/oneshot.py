@@ -40,8 +40,8 @@ from lingting.recognition.utterance import Writing, transcript
 
 _SHORT: Seconds = 60.0
 """Recordings up to this long have callers that wait; longer ones are bulk."""
-_SHORT_PATIENCE: Seconds = 2.0
-_LONG_PATIENCE: Seconds = 4.0
+_SHORT_WITHIN: Seconds = 2.0
+_LONG_WITHIN: Seconds = 4.0
 _AHEAD = 2
 """Utterances of one recording that wait for each worker, so that recordings take turns."""
 
@@ -156,7 +156,7 @@ class Recognizer:
         self.admit(account)
         recording = recording if isinstance(recording, Recording) else Recording.of_samples(recording)
         loop = asyncio.get_running_loop()
-        patience = _SHORT_PATIENCE if recording.duration <= _SHORT else _LONG_PATIENCE
+        within = _SHORT_WITHIN if recording.duration <= _SHORT else _LONG_WITHIN
         write = partial(self._writing.sentences, options=options, duration=recording.duration)
         held: list[RawWord] = []
         speech: list[tuple[Seconds, Seconds]] = []
@@ -164,7 +164,7 @@ class Recognizer:
         recognised = in_order(
             recording,
             segments(recording, self._detector, self._gate),
-            partial(self._submit, patience=patience, options=options, account=self._flow(account)),
+            partial(self._submit, within=within, options=options, account=self._flow(account)),
             ahead=_AHEAD * self._scheduler.lanes,
             readers=self._readers,
         )
@@ -226,17 +226,17 @@ class Recognizer:
         """
         hum = np.sin(np.arange(SAMPLE_RATE // 2, dtype=np.float32) * 0.1) * np.float32(0.1)
         await asyncio.get_running_loop().run_in_executor(self._listeners, self._detector.judge, hum)
-        await self._submit(hum, _SHORT_PATIENCE, RecognitionOptions(), Account())
+        await self._submit(hum, _SHORT_WITHIN, RecognitionOptions(), Account())
 
     def _flow(self, account: Account | None) -> Account:
         """The account with a flow of its own."""
         return replace(account or Account(), flow=str(next(self._flows)))
 
     def _submit(
-        self, samples: Samples, patience: Seconds, options: RecognitionOptions, account: Account
+        self, samples: Samples, within: Seconds, options: RecognitionOptions, account: Account
     ) -> asyncio.Future[Heard | None]:
         request = Request(samples, language=options.language or self._writing.language, hot_words=options.hot_words)
-        task = Task(self._engine, partial(self._engine.begin, request), account, patience=patience, like="file")
+        task = Task(self._engine, partial(self._engine.begin, request), account, within=within, kind="file")
         return asyncio.wrap_future(self._scheduler.submit(task))
 
 

@@ -18,8 +18,8 @@ from lingting.recognition.engine import Engine, Heard, OfflineEngine, StreamingE
 from lingting.recognition.scheduler import Scheduler, Task
 from lingting.recognition.utterance import Writing
 
-FIRST_PATIENCE: Seconds = 1.2
-LATER_PATIENCE: Seconds = 1.8
+FIRST_WITHIN: Seconds = 1.2
+LATER_WITHIN: Seconds = 1.8
 """Seconds after which a guess at an utterance is late: the first one, and those behind it."""
 
 
@@ -74,13 +74,13 @@ class Stream:
         begin: Callable[[], Work | None],
         *,
         since: float,
-        patience: Seconds,
-        like: str,
+        within: Seconds,
+        kind: str,
         live: bool = True,
         waits: bool = False,
     ) -> asyncio.Future[Heard | None]:
         """Have the engine do something for this stream; see `Task`."""
-        task = Task(engine, begin, self.account, since=since, patience=patience, like=like, live=live, waits=waits)
+        task = Task(engine, begin, self.account, since=since, within=within, kind=kind, live=live, waits=waits)
         return asyncio.wrap_future(self.scheduler.submit(task))
 
 

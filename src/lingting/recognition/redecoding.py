@@ -15,7 +15,7 @@ import numpy as np
 from lingting.audio.segments import quietest_cut
 from lingting.domain import SAMPLE_RATE, Language, Samples, Seconds
 from lingting.recognition.engine import Before, Heard, Need, Request, Work
-from lingting.recognition.partials import FIRST_PATIENCE, LATER_PATIENCE, Stream
+from lingting.recognition.partials import FIRST_WITHIN, LATER_WITHIN, Stream
 from lingting.recognition.stabiliser import stabilise
 from lingting.recognition.utterance import join_texts
 from lingting.text import spacing
@@ -106,8 +106,8 @@ class Redecoding:
             engine,
             begin,
             since=stream.arrivals.of(self.heard),
-            patience=LATER_PATIENCE if self.guess else FIRST_PATIENCE,
-            like="guess",
+            within=LATER_WITHIN if self.guess else FIRST_WITHIN,
+            kind="guess",
             live=live,
         )
         self._asked = asked

@@ -55,8 +55,8 @@ class Task:
             or None when the task is not wanted any more.
         account: who it is for.
         since: when its oldest sound arrived, by `time.monotonic`.
-        patience: seconds after `since` at which it is late.
-        like: tasks of equal `like` will probably share batches, and cost about the same.
+        within: seconds after `since` at which it is late.
+        kind: tasks of equal kind will probably share batches, and cost about the same.
         live: somebody waits for the text while speaking.
         waits: until it is late, it waits for others to share its batch, if some are on the way.
     """
@@ -65,16 +65,16 @@ class Task:
     begin: Callable[[], Work | None]
     account: Account = field(default_factory=Account)
     since: float = field(default_factory=time.monotonic)
-    patience: Seconds = 2.0
-    like: str = ""
+    within: Seconds = 2.0
+    kind: str = ""
     live: bool = False
     waits: bool = False
     future: Future[Heard | None] = field(default_factory=Future)
 
     @property
-    def due(self) -> float:
+    def deadline(self) -> float:
         """When it is late, by `time.monotonic`."""
-        return self.since + self.patience
+        return self.since + self.within
 
 
 @dataclass(eq=False, slots=True)
@@ -109,7 +109,7 @@ class _Item:
             and not self.alone
             and self.task.engine is other.task.engine
             and self.task.live == other.task.live
-            and self.task.like == other.task.like
+            and self.task.kind == other.task.kind
         )
 
 
@@ -179,7 +179,7 @@ class Scheduler:
         with self._wake:
             for item in self._ready:
                 if item.task.live or not live:
-                    left = max(0.0, self._costs.get(item.task.like, _COST) - item.spent)
+                    left = max(0.0, self._costs.get(item.task.kind, _COST) - item.spent)
                     flows[item.task.account] = max(flows.get(item.task.account, 0.0), left)
         tenants: dict[str, Seconds] = defaultdict(float)
         for flow, left in flows.items():
@@ -188,9 +188,9 @@ class Scheduler:
         turn = own + max(flows.values(), default=0.0)
         return (own + sum(min(left, turn) for left in tenants.values())) / self.lanes
 
-    def cost(self, like: str) -> Seconds:
+    def cost(self, kind: str) -> Seconds:
         """What a task of this kind costs one lane lately; 0 where none was done yet."""
-        return self._costs.get(like, 0.0)
+        return self._costs.get(kind, 0.0)
 
     def load(self) -> float:
         """Lanes that were busy with live work lately, on average."""
@@ -225,7 +225,7 @@ class Scheduler:
                 self._running += batch
             began = time.monotonic()
             if batch[0].work is None:
-                self._observer.waited(batch[0].task.like, began - batch[0].task.since)
+                self._observer.waited(batch[0].task.kind, began - batch[0].task.since)
             outcomes = self._step(batch)
             now = time.monotonic()
             failed = any(outcome is not None and outcome.error is not None for outcome in outcomes)
@@ -267,7 +267,7 @@ class Scheduler:
 
     def _late(self, task: Task) -> float:
         """When a task is late, its account's share counted."""
-        return max(task.since, self._shares.earliest(task.account)) + task.patience
+        return max(task.since, self._shares.earliest(task.account)) + task.within
 
     def _drop_cancelled(self) -> None:
         gone = [item for item in self._ready if item.task.future.cancelled()]
@@ -280,7 +280,7 @@ class Scheduler:
         return (
             item.together
             and item.task.waits
-            and item.task.due > now
+            and item.task.deadline > now
             and any(other.may_join(item) for other in (*items, *self._running))
         )
 
@@ -325,8 +325,8 @@ class Scheduler:
             return False
         self._shares.leave(task.account)
         if item.work is not None:
-            known = self._costs.get(task.like, item.spent)
-            self._costs[task.like] = known + _SMOOTHING * (item.spent - known)
+            known = self._costs.get(task.kind, item.spent)
+            self._costs[task.kind] = known + _SMOOTHING * (item.spent - known)
             if task.live:
                 lag = self._lag_now(now)
                 self._lag, self._lag_at = lag + _SMOOTHING * (now - task.since - lag), now

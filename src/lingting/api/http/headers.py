@@ -74,7 +74,7 @@ class Gateway:
         started = time.perf_counter()
         exchange = exchanges.begin(scope)
         exchange.body_read = scope["type"] == "websocket"
-        self._proxies.reveal(scope)
+        self._proxies.apply(scope)
 
         async def send_with_headers(message: Message) -> None:
             match message["type"]:

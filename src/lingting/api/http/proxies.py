@@ -20,7 +20,7 @@ class Proxies:
     def __init__(self, settings: Settings) -> None:
         self._networks = [ipaddress.ip_network(text) for text in settings.trusted_proxies.split(",") if text]
 
-    def reveal(self, scope: Scope) -> None:
+    def apply(self, scope: Scope) -> None:
         """Put the client's address in place of the proxy's in a request that a trusted proxy passed on.
 
         Every proxy adds the address it was called from at the end, so the list is read from there: the first address

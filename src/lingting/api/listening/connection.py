@@ -21,11 +21,11 @@ _LINE_BYTES = 256
 class Connection(H11Protocol):
     """One client connection.
 
-    Whoever takes longer than `patience` seconds for the head of a request, or to read what was written, is cut; what is
+    Whoever takes longer than `timeout` seconds for the head of a request, or to read what was written, is cut; what is
     not HTTP is answered in JSON, in the words of the interface that was asked for.
 
     Args:
-        patience: seconds.
+        timeout: seconds.
         arrived: told when the head of the first request is there.
         refuse: makes the body of an answer to a request without a valid head, from its path, its status (400 or 431),
             what is wrong, and the log id.
@@ -34,13 +34,13 @@ class Connection(H11Protocol):
     def __init__(
         self,
         *arguments: Any,
-        patience: float,
+        timeout: float,
         arrived: Callable[[], None],
         refuse: Callable[[str, int, str, str], bytes],
         **named: Any,
     ) -> None:
         super().__init__(*arguments, **named)
-        self._patience = patience
+        self._timeout = timeout
         self._arrived = arrived
         self._refuse = refuse
         self._line = b""  # the beginning of the request that is awaited or answered
@@ -74,7 +74,7 @@ class Connection(H11Protocol):
         """The client reads more slowly than it is written to."""
         super().pause_writing()
         if self._unread is None:
-            self._unread = self.loop.call_later(self._patience, self.transport.abort)
+            self._unread = self.loop.call_later(self._timeout, self.transport.abort)
 
     def resume_writing(self) -> None:
         """The client has read."""
@@ -131,7 +131,7 @@ class Connection(H11Protocol):
         if self._refused or answering or self.timeout_keep_alive_task is not None or self.transport.is_closing():
             self._unwatch()
         elif self._impatient is None:
-            self._impatient = self.loop.call_later(self._patience, self._cut)
+            self._impatient = self.loop.call_later(self._timeout, self._cut)
 
     def _unwatch(self) -> None:
         if self._impatient is not None:
