@@ -6,6 +6,7 @@ import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 
+from lingting import samples
 from lingting.access import Access, Principal
 from lingting.audio.budget import AudioBudget
 from lingting.audio.decode import Decoder
@@ -22,6 +23,7 @@ from lingting.recognition.oneshot import Recognizer
 from lingting.recognition.reading import step_back
 from lingting.recognition.rescoring import SecondPass
 from lingting.recognition.scheduler import Scheduler
+from lingting.recognition.selfcheck import LATELY, SelfCheck
 from lingting.recognition.utterance import Writing
 from lingting.remembered import last_language_model, remember_language_model
 from lingting.settings import Settings
@@ -55,6 +57,7 @@ class Recognition:
 
     Attributes:
         language_model: the language model of the second pass over Chinese, or "off".
+        self_check: says whether recognition works, once it is started.
 
     Raises:
         ModelError: the model is not installed or cannot be loaded.
@@ -76,6 +79,7 @@ class Recognition:
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read", initializer=step_back)
         self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="write")
         self.scheduler = Scheduler(workers, observer)
+        self.self_check = SelfCheck(self.scheduler, engines.final, *samples.excerpt())
         writing = Writing(
             script=settings.script,
             convert_numbers=settings.convert_numbers,
@@ -133,11 +137,37 @@ class Service:
             journal=_journal(settings),
         )
         self._recognition: Recognition | None = None
+        self.metrics.gauge(
+            "lingting_recognised_age_seconds",
+            "How long ago recognition worked: text came, or the self-check was heard rightly.",
+            lambda: 0.0 if self._recognition is None else self._recognition.self_check.age,
+        )
+        self.metrics.gauge(
+            "lingting_stuck_lanes",
+            "Lanes that are in one step for far longer than its work can take.",
+            lambda: 0 if self._recognition is None else self._recognition.scheduler.stuck(),
+        )
 
     @property
     def ready(self) -> bool:
         """Whether the model is loaded and new work is taken."""
         return self._recognition is not None and not self.streams.draining
+
+    async def unready(self) -> list[str]:
+        """Why no request should come to this server now, in words; empty where nothing is wrong."""
+        recognition = self._recognition
+        if recognition is None:
+            return ["the model is loading"]
+        why = []
+        if not await self.access.answers():
+            why.append("the database does not answer")
+        if recognition.self_check.age > LATELY:
+            why.append(f"no sentence was recognised rightly for {LATELY:g} s")
+        if stuck := recognition.scheduler.stuck():
+            why.append(f"{stuck} of {recognition.scheduler.lanes} lanes of recognition hang; restart the server")
+        if self.predicted_wait > self.settings.max_wait_seconds:
+            why.append(f"the predicted wait is {self.predicted_wait:.0f} s")
+        return why
 
     @property
     def recognizer(self) -> Recognizer:
@@ -168,6 +198,7 @@ class Service:
             self._recognition = await asyncio.to_thread(Recognition, self.settings, self.metrics, apart=True)
             await asyncio.to_thread(_tell_change, self.settings, self._recognition.language_model)
             await self._recognition.recognizer.warm_up()
+            await self._recognition.self_check.start()
             await self.streams.start()
         except BaseException:
             await self.stop()
@@ -179,6 +210,7 @@ class Service:
         await self.streams.stop()
         recognition, self._recognition = self._recognition, None
         if recognition is not None:
+            await recognition.self_check.stop()
             await asyncio.to_thread(recognition.close)
         await self.decoder.close()
         await self.access.close()

@@ -310,6 +310,8 @@ def test_callers_get_the_answers_of_their_protocol_in_time(tmp_path: Path, postg
             file = server.post(FILE, key=unknown, json=file_body())
             login = server.post(TENANT_TOKEN, json={"app_id": server.app.app.id, "app_secret": server.app.app_secret})
             health = requests.get(server.url + "/healthz", timeout=20)
+            answering = server.call(asyncio.run_coroutine_threadsafe, server.service.access.answers(), server.loop)
+            assert answering.result(3) is False, "which /readyz asks"
             status = watch(server, operator)
             sign_in = server.post("/console/sign-in", data=link)
         finally:

@@ -201,6 +201,11 @@ class Service:
     live_seconds: float = 1e9
     open_error: Exception | None = None
     ready: bool = True
+    why: list[str] = field(default_factory=list)
+
+    async def unready(self) -> list[str]:
+        """What the test says."""
+        return self.why
 
     @property
     def queued(self) -> int:

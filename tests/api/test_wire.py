@@ -229,6 +229,15 @@ def test_readiness_says_that_the_model_loads(server: Running) -> None:
     assert requests.get(server.url + "/healthz", timeout=5).status_code == 200
 
 
+def test_readiness_says_why_no_request_should_come_while_the_process_is_well(server: Running) -> None:
+    server.service.why = ["no sentence was recognised rightly for 30 s"]
+    answer = requests.get(server.url + "/readyz", timeout=5)
+    server.service.why = []
+    expected = {"status": "unready", "why": ["no sentence was recognised rightly for 30 s"]}
+    assert (answer.status_code, answer.json()) == (503, expected)
+    assert requests.get(server.url + "/healthz", timeout=5).status_code == 200
+
+
 def test_metrics_count_by_interface_and_outcome_and_hold_no_secret(server: Running) -> None:
     server.post(FILE, key=server.key, json=file_body())
     server.post(FILE, key="t-unknown", json=file_body())

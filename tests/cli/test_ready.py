@@ -29,6 +29,8 @@ def test_it_says_whether_the_server_takes_requests_on_the_port_of_the_settings(t
         assert ready(tmp_path, port, LINGTING_HOST="0.0.0.0") == (0, "ready")
         server.service.ready = False
         assert ready(tmp_path, port) == (1, "loading")
+        server.service.ready, server.service.why = True, ["the database does not answer"]
+        assert ready(tmp_path, port) == (1, "unready: the database does not answer")
     unused = free_port()
     assert ready(tmp_path, unused) == (1, f"nothing answers on 127.0.0.1:{unused}")
 

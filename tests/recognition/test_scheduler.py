@@ -332,3 +332,16 @@ def test_a_future_is_settled_once_whatever_is_cancelled_meanwhile() -> None:
     kept = [future for index, future in enumerate(futures) if index % 3]
     assert all(future.result(30) is not None for future in kept)
     scheduler.close()
+
+
+def test_a_lane_that_does_not_come_back_from_a_step_is_told(
+    engine: FakeEngine, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold(engine, scheduler)
+    assert scheduler.stuck() == 0
+    later = time.monotonic() + 61.0
+    monkeypatch.setattr("lingting.recognition.scheduler.time.monotonic", lambda: later)
+    assert scheduler.stuck() == 1
+    engine.gate.set()
+    while scheduler.stuck():
+        threading.Event().wait(0.01)

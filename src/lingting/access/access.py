@@ -39,6 +39,8 @@ _TRANSACTION_SECONDS = 4.0
 _REFRESH_SECONDS = 0.5
 _OUTAGE_SECONDS = 2.0
 _LOOK_AGAIN_SECONDS = 0.05
+_ANSWER_SECONDS = 1.5
+_ASK_AGAIN_SECONDS = 1.0
 _THREADS = 4
 _CACHED_GRANTS = 10_000
 _LONGEST_BEARER = 512
@@ -96,6 +98,8 @@ class Access:
         self._changes: Changes | None = None
         self._seen: tuple[int, int] | None = None
         self._silent_since: float | None = None
+        self._asking: asyncio.Task[bool] | None = None
+        self._asked_at = -inf
         self._skip_until = self._look_again_at = -inf
         self._generation = -1
         self._refreshing: asyncio.Task[None] | None = None
@@ -222,6 +226,24 @@ class Access:
                 del self._grants[next(iter(self._grants))]
             self._grants[digest] = grant
         return grant
+
+    async def answers(self) -> bool:
+        """Whether the database answers a question within `_ANSWER_SECONDS`; asked again after a second at the soonest.
+
+        Those who ask at the same time share the question, so that a silent database holds one thread.
+        """
+        now = self._monotonic()
+        if self._asking is None or (self._asking.done() and now - self._asked_at > _ASK_AGAIN_SECONDS):
+            self._asking, self._asked_at = asyncio.create_task(self._ask()), now
+        done, _ = await asyncio.wait({self._asking}, timeout=_ANSWER_SECONDS)
+        return bool(done) and self._asking.result()
+
+    async def _ask(self) -> bool:
+        try:
+            await self._run(lookup.state_of, self._database)
+        except SQLAlchemyError:
+            return False
+        return True
 
     def _may_look_again(self) -> bool:
         """Whether to look for changes out of turn, which forged tokens may not make us do all the time."""

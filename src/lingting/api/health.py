@@ -25,7 +25,7 @@ async def healthz(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """200 when requests are served; 503 while the model loads and while the server drains."""
+    """200 when requests are served; else 503 and why, such as a database that does not answer."""
     exchanges.of(request.scope).interface = "health"
     context = context_of(request)
     service = context.service
@@ -33,6 +33,8 @@ async def readyz(request: Request) -> Response:
         return JSON({"status": "draining"}, 503)
     if not service.ready:
         return JSON({"status": "loading"}, 503)
+    if why := await service.unready():
+        return JSON({"status": "unready", "why": why}, 503)
     return JSON({"status": "ready"})
 
 

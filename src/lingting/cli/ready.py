@@ -27,6 +27,7 @@ def ready() -> None:
         sys.stdout.write(f"nothing answers on {settings.host}:{settings.port}\n")
         raise typer.Exit(1)
     status, content = answer
-    sys.stdout.write(f"{msgspec.json.decode(content)['status']}\n")
+    told = msgspec.json.decode(content)
+    sys.stdout.write(": ".join([told["status"], *told.get("why", ())]) + "\n")
     if status != 200:
         raise typer.Exit(1)

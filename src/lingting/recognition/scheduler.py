@@ -40,6 +40,10 @@ _LOOK_AGAIN: Seconds = 0.25
 _LOAD_OVER: Seconds = 10.0
 """Time constant of the average of live work."""
 
+_STUCK: Seconds = 60.0
+_STUCK_TIMES = 20.0
+"""A lane is stuck after so long in one step, or so many times what such a task costs where that is more."""
+
 _SMOOTHING = 0.1
 _COST: Seconds = 0.2
 """Of a task of a kind that was never done."""
@@ -128,6 +132,8 @@ class Scheduler:
         self._lag_at = 0.0
         self._load = 0.0
         self._load_at = 0.0
+        self._heard_at = 0.0
+        self._stepping: dict[int, tuple[float, str]] = {}
         self._closed = False
         self._observer = observer
         self._threads = [
@@ -204,6 +210,20 @@ class Scheduler:
             waiting = max((now - item.task.since for item in self._ready if item.task.live), default=0.0)
             return max(waiting, self._lag_now(now))
 
+    @property
+    def heard_at(self) -> float:
+        """When a task last ended with text, by `time.monotonic`; 0 before the first."""
+        return self._heard_at
+
+    def stuck(self) -> int:
+        """Lanes that are in one step for far longer than its work can take; only a restart frees them."""
+        now = time.monotonic()
+        with self._wake:
+            return sum(
+                now - began > max(_STUCK, _STUCK_TIMES * self._costs.get(kind, 0.0))
+                for began, kind in self._stepping.values()
+            )
+
     def close(self) -> None:
         """Finish what is queued, then stop the threads."""
         with self._wake:
@@ -223,7 +243,8 @@ class Scheduler:
                         return
                     self._wake.wait(_LOOK_AGAIN if self._ready else None)
                 self._running += batch
-            began = time.monotonic()
+                began = time.monotonic()
+                self._stepping[threading.get_ident()] = began, batch[0].task.kind
             if batch[0].work is None:
                 self._observer.waited(batch[0].task.kind, began - batch[0].task.since)
             outcomes = self._step(batch)
@@ -232,6 +253,7 @@ class Scheduler:
             self._observer.stepped(batch[0].task.engine.name, len(batch), now - began, failed=failed)
             cost = (now - began) / len(batch)
             with self._wake:
+                del self._stepping[threading.get_ident()]
                 done = [
                     (item, outcome)
                     for item, outcome in zip(batch, outcomes, strict=True)
@@ -324,6 +346,9 @@ class Scheduler:
             self._ready.append(item)
             return False
         self._shares.leave(task.account)
+        heard = outcome.heard or item.heard
+        if outcome.error is None and heard is not None and heard.text:
+            self._heard_at = now
         if item.work is not None:
             known = self._costs.get(task.kind, item.spent)
             self._costs[task.kind] = known + _SMOOTHING * (item.spent - known)

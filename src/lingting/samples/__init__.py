@@ -10,10 +10,16 @@ import wave
 from importlib.resources import as_file, files
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lingting.errors import SettingsError
 
 TEXT = "购买汽车并不一定是更好的解决问题的办法"
 """What is said in the sample: clip BAC009S0150W0320 of AISHELL-1 (Apache-2.0), 5.8 seconds."""
+
+_EXCERPT = slice(8_000, 35_200)
+_EXCERPT_TEXT = "购买汽车并不"
 
 PACKET_BYTES = 32_000
 FILE_ID = "sample0000000000"
@@ -40,17 +46,26 @@ def write(folder: Path) -> Path:
     return folder
 
 
+def excerpt() -> tuple[NDArray[np.float32], str]:
+    """The first words of the sample, shape (27200,), float32 at 16 kHz, and what is said in them."""
+    samples = np.frombuffer(_pcm(), "<i2")[_EXCERPT].astype(np.float32) * np.float32(1 / 32768)
+    return samples, _EXCERPT_TEXT
+
+
 def contents() -> dict[str, bytes]:
     """The sample's files by name."""
-    source = files("lingting.samples").joinpath("sample.wav")
-    with as_file(source) as path, wave.open(str(path), "rb") as recording:
-        pcm = recording.readframes(recording.getnframes())
+    source, pcm = files("lingting.samples").joinpath("sample.wav"), _pcm()
     result = {"sample.wav": source.read_bytes(), "sample.pcm": pcm, "file.json": _json(_file_request(pcm))}
     packets = [pcm[start : start + PACKET_BYTES] for start in range(0, len(pcm), PACKET_BYTES)]
     for number, packet in enumerate(packets):
         action = 1 if number == 0 else 2 if number == len(packets) - 1 else 0
         result[f"stream-{number}.json"] = _json(_stream_request(packet, number, action))
     return result
+
+
+def _pcm() -> bytes:
+    with as_file(files("lingting.samples").joinpath("sample.wav")) as path, wave.open(str(path), "rb") as recording:
+        return recording.readframes(recording.getnframes())
 
 
 def _file_request(pcm: bytes) -> dict[str, object]:

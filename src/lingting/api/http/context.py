@@ -82,6 +82,9 @@ class Backend(Protocol):
     def ready(self) -> bool:
         """Whether the model is loaded and new work is taken."""
 
+    async def unready(self) -> list[str]:
+        """Why no request should come to this server now, in words; empty where nothing is wrong."""
+
     @property
     def queued(self) -> int:
         """Jobs that wait for the engine."""
