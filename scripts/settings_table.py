@@ -30,6 +30,7 @@ CHINESE = {
     "model": "负责识别的模型名称。",
     "live_model": "说话时逐步出现的文字所用的模型，若与 model 不同。",
     "final_model": "录音和流式定稿所用的模型，若与 model 不同。",
+    "engine_processes": "哪些引擎各占一个进程，崩溃只耽误一秒：auto 为 sherpa-onnx；all 全部；none 不用。",
     "compute_threads": "引擎的线程数；0 表示每个物理核心一个。",
     "language": "所有语音的语言，或逐句判断（auto）。",
     "script": "文字的中文字形：简体、繁体或照原样。",

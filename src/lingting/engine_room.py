@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -28,14 +29,15 @@ class EngineRoom:
     Args:
         lanes: steps that may run at once.
         rescorer: the second pass over Chinese. It is for Whisper, whose errors it was measured on.
-        apart: engines of sherpa-onnx run in processes of their own, because that library ends the process where others
-            raise; else, for a program that answers for itself, in this one.
+        apart: engines may run in processes of their own, as `LINGTING_ENGINE_PROCESSES` says; else, for a program that
+            answers for itself, in this one.
     """
 
     lanes: int
     rescorer: Rescorer | None = None
     apart: bool = False
     _processes: list[ProcessEngine] = field(default_factory=list)
+    _held: ExitStack = field(default_factory=ExitStack)
 
     def open(self, settings: Settings) -> LiveEngines:
         """Load the models that the settings name, each once.
@@ -47,27 +49,46 @@ class EngineRoom:
         final_name = settings.final_model or settings.model
         live_name = settings.live_model or settings.model
         final_model = vet(store, final_name)
-        loaded = self._load(store, final_model)
+        loaded = self._load(store, final_model, settings)
         final = Whole(cast(StreamingEngine, loaded)) if final_model.streaming else cast(OfflineEngine, loaded)
         if live_name == final_name:
             if final_model.streaming:
                 return LiveEngines(final, final, cast(StreamingEngine, loaded), ear_is_final=True)
             return LiveEngines.of(final)
         live_model = vet(store, live_name)
-        live = self._load(store, live_model)
+        live = self._load(store, live_model, settings)
         if live_model.streaming:
             return LiveEngines(final, final, cast(StreamingEngine, live))
         return LiveEngines(final, cast(OfflineEngine, live))
 
     def close(self) -> None:
-        """End the processes."""
+        """End the processes, and let go of the models."""
         for process in self._processes:
             process.close()
+        self._held.close()
 
-    def _load(self, store: Store, model: Model) -> OfflineEngine | StreamingEngine:
-        folder = store.path(model.name)
-        if model.engine == _WHISPER:
+    @property
+    def restarts(self) -> int:
+        """How often a process of an engine was started anew."""
+        return sum(process.restarts for process in self._processes)
+
+    def _load(self, store: Store, model: Model, settings: Settings) -> OfflineEngine | StreamingEngine:
+        folder = self._held.enter_context(store.hold(model.name))
+        if model.engine == _WHISPER and not self._in_a_process(settings, model):
             return WhisperEngine.load(folder, self.lanes, name=model.name, rescorer=self.rescorer)
+        if model.engine == _WHISPER:
+            language_model = settings.language_model
+            return self._process(
+                model.name,
+                "lingting.engines.whisper:build",
+                {
+                    "name": model.name,
+                    "folder": str(folder),
+                    "lanes": self.lanes,
+                    "second_pass": self.rescorer is not None,
+                    "language_model": None if language_model is None else str(language_model),
+                },
+            )
         if model.engine == "punctuation":
             raise ModelError(f"the model {model.name} writes punctuation and hears nothing; name another")
         arguments: Mapping[str, Any] = {
@@ -78,8 +99,16 @@ class EngineRoom:
             "options": dict(model.options),
             "punctuates": model.punctuates,
         }
-        if not self.apart:
+        if not self._in_a_process(settings, model):
             return build(**arguments)
-        process = ProcessEngine(model.name, "lingting.engines.sherpa:build", arguments, lanes=self.lanes)
+        return self._process(model.name, "lingting.engines.sherpa:build", arguments)
+
+    def _in_a_process(self, settings: Settings, model: Model) -> bool:
+        if not self.apart or settings.engine_processes == "none":
+            return False
+        return settings.engine_processes == "all" or model.engine != _WHISPER
+
+    def _process(self, name: str, factory: str, arguments: Mapping[str, Any]) -> ProcessEngine:
+        process = ProcessEngine(name, factory, arguments, lanes=self.lanes)
         self._processes.append(process)
         return process

@@ -104,6 +104,11 @@ class Recognition:
             observer=observer,
         )
 
+    @property
+    def engine_restarts(self) -> int:
+        """How often an engine's process was started anew."""
+        return self._engines.restarts
+
     def close(self) -> None:
         """Finish what is queued and stop the threads."""
         self.scheduler.close()
@@ -180,6 +185,11 @@ class Service:
     def queued(self) -> int:
         """Jobs that wait for the engine."""
         return 0 if self._recognition is None else self._recognition.scheduler.queued
+
+    @property
+    def engine_restarts(self) -> int:
+        """How often an engine's process was started anew."""
+        return 0 if self._recognition is None else self._recognition.engine_restarts
 
     @property
     def predicted_wait(self) -> Seconds:

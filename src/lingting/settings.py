@@ -89,6 +89,11 @@ class Settings(BaseSettings):
     final_model: str | None = Field(
         None, description="Model of recordings and of finished live utterances, if another than model."
     )
+    engine_processes: Literal["auto", "all", "none"] = Field(
+        "auto",
+        description="Which engines run in processes of their own, so that a crash of their library costs a second: "
+        "those of sherpa-onnx, whose library ends the process where others raise (auto), all, or none.",
+    )
     compute_threads: int = Field(0, ge=0, description="Threads of the engine; 0 takes one per physical core.")
     language: Literal["auto", "zh", "en"] = Field("auto", description="Language of all speech, or decide by utterance.")
     script: Literal["simplified", "traditional", "as-is"] = Field(

@@ -213,6 +213,10 @@ class Service:
         return self.recognizer.running
 
     @property
+    def engine_restarts(self) -> int:
+        return 0
+
+    @property
     def predicted_wait(self) -> float:
         """Seconds until a recording that came now would start."""
         return self.recognizer.predicted_wait

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lingting.domain import RawWord
+from lingting.domain import Language, RawWord
 from lingting.text import finish, finish_text, from_characters
 
 
@@ -70,3 +70,18 @@ def test_finished_english_finished_again_is_the_same(words: list[str], final: bo
     once = finish_text(" ".join(words), "en", final=final, convert_numbers=convert)
 
     assert finish_text(once, "en", final=final, convert_numbers=convert) == once
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "expected"),
+    [
+        ("今天天气很好，我们去公园吧", "zh", "今天天气很好，我们去公园吧"),
+        ("你好,世界.", "zh", "你好，世界。"),
+        ("we went home, then it rained", "en", "We went home, then it rained"),
+    ],
+)
+def test_marks_of_an_engine_that_punctuates_are_kept_and_none_is_added(
+    text: str, language: Language, expected: str
+) -> None:
+    assert finish_text(text, language, punctuated=True) == expected
+    assert finish_text(text, language).rstrip("。.") == expected.rstrip("。.")

@@ -62,6 +62,7 @@ def create_app(service: Backend) -> Starlette:
     metrics = service.metrics
     metrics.gauge("lingting_live_streams", "Live streams.", lambda: service.streams.live + len(connections))
     metrics.gauge("lingting_queued_jobs", "Jobs that wait for the engine.", lambda: service.queued)
+    metrics.gauge("lingting_engine_restarts", "Restarts of engine processes.", lambda: service.engine_restarts)
     metrics.gauge("lingting_predicted_wait_seconds", "Wait of a file that came now.", lambda: service.predicted_wait)
     context = Context(service, metrics, Recent(), Spool(service.settings.data_dir / "spool"), connections)
 

@@ -94,6 +94,7 @@ class HeardText(msgspec.Struct, array_like=True):
     times: bytes | None
     borders: tuple[int, ...]
     average: float | None
+    punctuated: bool
 
 
 class Result(msgspec.Struct, array_like=True):
@@ -210,7 +211,12 @@ def heard_out(heard: Heard) -> HeardText:
     times = heard.times
     arrays = None if times is None else np.concatenate([times.start, times.end, times.probability], dtype=np.float32)
     return HeardText(
-        heard.text, heard.language, None if arrays is None else arrays.tobytes(), heard.borders, heard.average
+        heard.text,
+        heard.language,
+        None if arrays is None else arrays.tobytes(),
+        heard.borders,
+        heard.average,
+        heard.punctuated,
     )
 
 
@@ -220,7 +226,7 @@ def heard_in(message: HeardText) -> Heard:
     if message.times is not None:
         times = CharacterTimes(*np.frombuffer(message.times, np.float32).reshape(3, -1))
     language = _language(message.language) or "zh"
-    return Heard(message.text, language, times, tuple(message.borders), message.average)
+    return Heard(message.text, language, times, tuple(message.borders), message.average, message.punctuated)
 
 
 def _language(language: str | None) -> Language | None:

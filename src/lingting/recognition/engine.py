@@ -81,6 +81,7 @@ class Heard:
         times: when each character was said; None where that wasn't asked for or the engine cannot tell.
         borders: offsets in `text` behind which a segment of the engine's own ends.
         average: mean log probability of a token, nats; None where the engine has none.
+        punctuated: the engine's punctuation can be relied on; no mark is added to it.
     """
 
     text: str
@@ -88,6 +89,7 @@ class Heard:
     times: CharacterTimes | None = None
     borders: tuple[int, ...] = ()
     average: float | None = None
+    punctuated: bool = False
 
 
 class Work(Protocol):

@@ -147,4 +147,6 @@ class Listening:
             self._changed()
 
     def _show(self, heard: Heard) -> None:
-        self.guess = self._stream.writing.guess(heard.text, heard.language, self._stream.options)
+        self.guess = self._stream.writing.guess(
+            heard.text, heard.language, self._stream.options, punctuated=heard.punctuated
+        )

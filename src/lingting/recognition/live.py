@@ -545,6 +545,7 @@ class LiveSession:
             speech=[(span.start / SAMPLE_RATE, span.end / SAMPLE_RATE) for span in ended.voiced],
             duration=self.duration,
             final=not ended.cut,
+            punctuated=heard.punctuated,
         )
         sentences = await self._loop.run_in_executor(self._writers, write)
         text = ""

@@ -161,6 +161,7 @@ class Recognizer:
         held: list[RawWord] = []
         speech: list[tuple[Seconds, Seconds]] = []
         language = self._writing.language or options.language or "zh"
+        punctuated = False
         recognised = in_order(
             recording,
             segments(recording, self._detector, self._gate),
@@ -176,15 +177,16 @@ class Recognizer:
                     speech += spans
                     continue
                 if held and (heard.language != language or words[0].start - held[-1].end > _RUN_ON):
-                    written = partial(write, held, language, speech=speech)
+                    written = partial(write, held, language, speech=speech, punctuated=punctuated)
                     for sentence in await loop.run_in_executor(self._writers, written):
                         yield sentence
                     held, speech = [], []
-                language = heard.language
+                language, punctuated = heard.language, heard.punctuated
                 held += words
                 speech += spans
         if held:
-            for sentence in await loop.run_in_executor(self._writers, partial(write, held, language, speech=speech)):
+            written = partial(write, held, language, speech=speech, punctuated=punctuated)
+            for sentence in await loop.run_in_executor(self._writers, written):
                 yield sentence
 
     def open_live(

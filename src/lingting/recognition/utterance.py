@@ -54,6 +54,7 @@ class Writing:
         speech: Sequence[tuple[Seconds, Seconds]],
         duration: Seconds,
         final: bool = True,
+        punctuated: bool = False,
     ) -> list[Sentence]:
         """Words by the text rules, hot words with Latin letters among them; see `lingting.text.finish`."""
         if self.ear is not None and options.hot_words:
@@ -67,9 +68,10 @@ class Writing:
             speech=speech,
             duration=duration,
             final=final,
+            punctuated=punctuated,
         )
 
-    def guess(self, text: str, language: Language, options: RecognitionOptions) -> str:
+    def guess(self, text: str, language: Language, options: RecognitionOptions, *, punctuated: bool = False) -> str:
         """An unfinished utterance by the text rules; it ends in no comma or full stop, as it may go on.
 
         It may be called on the event loop: where the grammar of numbers is not loaded yet, loading begins in a thread
@@ -79,7 +81,9 @@ class Writing:
         if convert_numbers and not grammars.loaded():
             grammars.load_in_background()
             convert_numbers = False
-        written = finish_text(text, language, script=self.script, convert_numbers=convert_numbers, final=False)
+        written = finish_text(
+            text, language, script=self.script, convert_numbers=convert_numbers, final=False, punctuated=punctuated
+        )
         return written.rstrip("，。、,.…")
 
 

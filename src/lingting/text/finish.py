@@ -26,6 +26,7 @@ def finish(
     final: bool = True,
     pauses: Pauses = DEFAULT_PAUSES,
     is_word: Callable[[str], bool] | None = None,
+    punctuated: bool = False,
 ) -> list[Sentence]:
     """Sentences for a reader from the words of one utterance as the engine wrote them.
 
@@ -35,11 +36,13 @@ def finish(
         speech: spans in which somebody is heard, without padding, ascending, on the clock of `words`.
         duration: length of the recording; no time lies beyond it.
         final: whether the utterance has ended; its last word then ends a sentence.
-        pauses: see `punctuation.restore`, and so for `is_word`.
+        pauses: see `punctuation.restore`, and so for `is_word` and `punctuated`.
     """
     ready = _in_script(one_unit_each(words), script)
-    ready = punctuation.restore(ready, language, pauses=pauses, speech=speech, final=final, is_word=is_word)
-    if language == "zh":
+    ready = punctuation.restore(
+        ready, language, pauses=pauses, speech=speech, final=final, is_word=is_word, punctuated=punctuated
+    )
+    if language == "zh" and not punctuated:
         ready = shorten(ready)
     if convert_numbers:
         ready = numbers.convert(ready, language)
@@ -47,10 +50,17 @@ def finish(
 
 
 def finish_text(
-    text: str, language: Language, *, script: Script = "simplified", convert_numbers: bool = False, final: bool = True
+    text: str,
+    language: Language,
+    *,
+    script: Script = "simplified",
+    convert_numbers: bool = False,
+    final: bool = True,
+    punctuated: bool = False,
 ) -> str:
     """Text for a reader from text without times; applied to its own result it changes nothing."""
-    ready = punctuation.restore(_in_script(from_text(text), script), language, final=final)
+    words = _in_script(from_text(text), script)
+    ready = punctuation.restore(words, language, final=final, punctuated=punctuated)
     if convert_numbers:
         ready = numbers.convert(ready, language)
     return spacing.join(word.text for word in ready)

@@ -49,6 +49,7 @@ def restore(
     speech: Sequence[tuple[Seconds, Seconds]] = (),
     final: bool = True,
     is_word: Callable[[str], bool] | None = None,
+    punctuated: bool = False,
 ) -> list[RawWord]:
     """Write punctuation as a person would: full-width in Chinese, Latin in English.
 
@@ -61,11 +62,12 @@ def restore(
         speech: spans in which somebody is heard, without padding, ascending; silence between them counts as pause.
         final: whether the utterance has ended, so that its last word ends a sentence.
         is_word: whether two to four Han characters are a word; no comma is put inside one.
+        punctuated: the marks that are there can be relied on; none is added.
     """
     draft = _Draft(one_unit_each(words), pauses, speech, final, is_word)
-    if language == "zh":
+    if language == "zh" and not punctuated:
         draft.mark_chinese()
-    else:
+    elif not punctuated:
         draft.mark_english()
     return draft.written(language)
 

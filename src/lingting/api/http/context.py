@@ -90,6 +90,10 @@ class Backend(Protocol):
         """Jobs that wait for the engine."""
 
     @property
+    def engine_restarts(self) -> int:
+        """How often an engine's process was started anew."""
+
+    @property
     def predicted_wait(self) -> float:
         """Seconds until a file that came now would start."""
 

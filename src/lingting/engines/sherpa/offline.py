@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from lingting.domain import SAMPLE_RATE, Hypothesis, Seconds
@@ -65,7 +65,8 @@ class OfflineSherpa:
             seconds = len(request.samples) / SAMPLE_RATE
             try:
                 heard = read(self._loaded.vocabulary, result, seconds, request.language, times=request.times)
-                outcomes[place] = Outcome(heard=self._rescored(without_loops(heard, seconds), request))
+                heard = self._rescored(without_loops(heard, seconds), request)
+                outcomes[place] = Outcome(heard=replace(heard, punctuated=self.punctuates))
             except Exception as error:  # one utterance's trouble must not be the others'
                 outcomes[place] = Outcome(error=error)
         return outcomes

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +162,7 @@ def without_loops(heard: Heard, duration: Seconds) -> Heard:
     """What was heard, without rounds of a repetition that nobody can have said in the time."""
     kept = loops.cut(heard.text, duration, heard.times)
     times = None if heard.times is None else kept.times(heard.times)
-    return Heard(kept.text, heard.language, times, kept.borders(heard.borders), heard.average)
+    return replace(heard, text=kept.text, times=times, borders=kept.borders(heard.borders))
 
 
 def total_log_probability(heard: Heard) -> float:
@@ -174,4 +174,4 @@ def total_log_probability(heard: Heard) -> float:
 
 def rewritten(heard: Heard, text: str) -> Heard:
     """What was heard, with a text of the same length in place of its own."""
-    return Heard(text, heard.language, heard.times, heard.borders, heard.average)
+    return replace(heard, text=text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -199,8 +200,8 @@ class SherpaEar:
             engine.loaded.vocabulary, engine.recognizer.result(stream), self._spoken / SAMPLE_RATE, self._language
         )
         if final and self._last and heard.text and engine.rescorer is not None:
-            return rescored(heard, engine.rescorer, hot_words=self._hot_words)
-        return heard
+            heard = rescored(heard, engine.rescorer, hot_words=self._hot_words)
+        return replace(heard, punctuated=engine.punctuates)
 
     def _feed(self, samples: Samples) -> None:
         self._waiting.append(samples)

@@ -1,0 +1,57 @@
+"""A server whose Whisper runs in a process of its own: what ends that process costs a second, and no text."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from tests.clients.hearing import assert_heard, mandarin
+from tests.conftest import LiveServer, start_server
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+FLASH = "/v1/audio/asr/flash"
+
+
+def _engine(server: LiveServer) -> psutil.Process:
+    """The process that holds the model: the largest of the server's children."""
+    children = psutil.Process(server.process.pid).children(recursive=True)
+    return max(children, key=lambda child: child.memory_info().rss)
+
+
+def _text(server: LiveServer, times: int = 1) -> str:
+    headers = {"Authorization": f"Bearer {server.key}", "format": "pcm"}
+    answer = requests.post(server.url + FLASH, data=mandarin().pcm * times, headers=headers, timeout=120)
+    assert answer.status_code == 200, answer.text
+    return "".join(sentence["text"] for sentence in answer.json()["flash_result"]["sentences"])
+
+
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV])
+def test_an_engine_that_is_killed_or_stopped_under_load_costs_a_delay_and_no_call(
+    tmp_path: Path, model_dir: Path, blow: signal.Signals
+) -> None:
+    server = start_server(tmp_path, model_dir, engine_processes="all", max_wait_seconds="300")
+    try:
+        undisturbed = _text(server)
+        assert_heard(undisturbed, mandarin())
+        thrice = _text(server, 3)
+        engine = _engine(server)
+        assert engine.memory_info().rss > 100e6, "the model lies there, not in the server"
+        with ThreadPoolExecutor(4) as callers:
+            calls = [callers.submit(_text, server, 3) for _ in range(4)]
+            time.sleep(0.7)
+            os.kill(engine.pid, blow)
+            assert [call.result() for call in calls] == [thrice] * 4
+        assert _text(server) == undisturbed
+        assert _engine(server).pid != engine.pid
+        assert "lingting_engine_restarts 1.0" in requests.get(server.url + "/metrics", timeout=10).text
+    finally:
+        server.stop()
+    assert not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE
