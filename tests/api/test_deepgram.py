@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
 from websockets.exceptions import InvalidStatus
 
 from lingting.errors import Overloaded
@@ -316,3 +317,26 @@ def test_a_recording_is_refused_in_the_words_of_deepgram(server: Running) -> Non
         answer = server.post("/v1/listen", **named)
         assert answer.status_code == status
         assert set(answer.json()) == {"err_code", "err_msg", "request_id"}
+
+
+def test_a_wrong_method_or_path_is_refused_in_the_words_of_deepgram(server: Running) -> None:
+    for answer, status in (
+        (requests.delete(server.url + "/v1/listen", timeout=5), 405),
+        (requests.post(server.url + "/v1/listen/x", timeout=5), 404),
+    ):
+        assert answer.status_code == status
+        assert answer.json()["request_id"] == answer.headers["Dg-Request-Id"] == answer.headers["X-Request-Id"]
+        assert answer.json()["err_msg"] == answer.headers["Dg-Error"]
+
+
+def test_a_recording_that_breaks_off_is_recognised_and_the_answer_says_what_is_missing(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = {"Authorization": f"Token {server.new_key()}"}
+    whole = server.post("/v1/listen", data=b"RIFF" + voice(0.5), headers=headers)
+    assert "warnings" not in whole.json()["metadata"]
+    monkeypatch.setattr(server.service.decoder, "missing", 9.5)
+    answer = server.post("/v1/listen", data=b"RIFF" + voice(0.5), headers=headers).json()
+    assert answer["results"]["channels"][0]["alternatives"][0]["transcript"]
+    (warning,) = answer["metadata"]["warnings"]
+    assert warning["message"] == "the file ends after 0.5 s of the 10.0 s that it declares"

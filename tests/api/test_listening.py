@@ -169,7 +169,14 @@ SAID = {400: "this is not valid HTTP", 431: "the head of the request is over 327
 
 @pytest.mark.parametrize("status", INVALID_HEADS)
 @pytest.mark.parametrize(
-    "path", ["/open-apis/speech_to_text/v1/speech/file_recognize", "/v1/models", "/v1/audio/asr/flash", "/healthz?a=b"]
+    "path",
+    [
+        "/open-apis/speech_to_text/v1/speech/file_recognize",
+        "/v1/models",
+        "/v1/listen?model=nova-3",
+        "/v1/audio/asr/flash",
+        "/healthz?a=b",
+    ],
 )
 def test_a_head_that_is_no_http_is_answered_in_the_words_of_its_interface(
     server: Running, status: int, path: str
@@ -185,6 +192,8 @@ def test_a_head_that_is_no_http_is_answered_in_the_words_of_its_interface(
     elif path == "/v1/models":
         error = {"message": message, "type": "invalid_request_error", "param": None, "code": "invalid_request"}
         assert body == {"error": error}
+    elif path.startswith("/v1/listen"):
+        assert body == {"err_code": "Bad Request", "err_msg": message, "request_id": log_id}
     else:
         assert body["error"] == {
             "message": message,

@@ -38,7 +38,9 @@ def test_every_interface_answers_when_the_time_is_over_and_the_work_stops(stuck:
         answer = stuck.post(TRANSCRIPTIONS, key=stuck.key, files=parts)
         error = {"message": SLOW, "type": "server_error", "param": None, "code": "timeout"}
         assert (answer.status_code, answer.json()) == (500, {"error": error})
-    assert stuck.service.recognizer.cancelled == 4
+    listen = stuck.post("/v1/listen", key=stuck.key, data=WAV)
+    assert (listen.status_code, listen.json()["err_code"], listen.json()["err_msg"]) == (500, "TIMEOUT", SLOW)
+    assert stuck.service.recognizer.cancelled == 5
     assert stuck.service.recognizer.running == 0
 
 

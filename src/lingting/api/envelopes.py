@@ -11,19 +11,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
+from lingting.api.deepgram import errors as deepgram
 from lingting.api.feishu import errors as feishu
 from lingting.api.flash import errors as flash
 from lingting.api.http import exchange as exchanges
 from lingting.api.openai import errors as openai
 from lingting.errors import LingtingError
 
-Protocol: TypeAlias = Literal["feishu", "openai", "flash"]
+Protocol: TypeAlias = Literal["feishu", "openai", "deepgram", "flash"]
 
 _ROOTS: tuple[tuple[str, Protocol], ...] = (
     ("/open-apis", "feishu"),
     ("/v1/audio/transcriptions", "openai"),
     ("/v1/models", "openai"),
     ("/v1/realtime", "openai"),
+    ("/v1/listen", "deepgram"),
 )
 
 
@@ -42,6 +44,8 @@ def answer(scope: Scope, error: LingtingError) -> Response:
             return feishu.answer(scope, error)
         case "openai":
             return openai.answer(scope, error)
+        case "deepgram":
+            return deepgram.answer(scope, error)
         case "flash":
             return flash.answer(scope, error)
 
@@ -65,6 +69,9 @@ async def not_routed(request: Request, error: Exception) -> Response:
             message = f"{path} does not take {method}" if wrong_method else f"there is nothing at {path}"
             if protocol == "flash":
                 return flash.flash_error(request.scope, status, message, headers=headers)
+            if protocol == "deepgram":
+                code = "METHOD_NOT_ALLOWED" if wrong_method else "NOT_FOUND"
+                return deepgram.deepgram_error(request.scope, status, code, message, headers=headers)
             code = "method_not_allowed" if wrong_method else "unknown_url"
             return openai.openai_error(request.scope, status, message, code=code, headers=headers)
 
@@ -76,5 +83,7 @@ def headless(path: str, status: int, message: str, log_id: str) -> bytes:
             return msgspec.json.encode(feishu.content(feishu.Row(status, feishu.INVALID_PARAM), message, log_id))
         case "openai":
             return msgspec.json.encode(openai.content(status, message, "invalid_request"))
+        case "deepgram":
+            return msgspec.json.encode(deepgram.content("Bad Request", message, log_id))
         case "flash":
             return msgspec.json.encode(flash.content(status, message))

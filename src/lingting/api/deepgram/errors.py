@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from starlette.responses import Response
@@ -20,7 +21,7 @@ from lingting.api.http.admission import MissingBearer
 from lingting.api.http.body import BodyEncoded, BodyError, BodyTooLarge
 from lingting.api.http.errors import ErrorTable, always, retry_header
 from lingting.api.http.render import error_answer
-from lingting.errors import AudioError, AudioTooLong, LingtingError, Overloaded
+from lingting.errors import AudioError, AudioTooLong, LingtingError, Overloaded, RecognitionTooSlow
 
 
 class QueryError(LingtingError):
@@ -54,20 +55,36 @@ TABLE: ErrorTable[Row] = ErrorTable(
         BodyError: always(Row(400, "Bad Request")),
         AudioError: always(Row(400, "Bad Request")),
         Overloaded: always(Row(503, "SERVICE_UNAVAILABLE")),
+        RecognitionTooSlow: always(Row(500, "TIMEOUT")),
     },
     other=Row(500, "INTERNAL_SERVER_ERROR", "the recognition failed; try again"),
 )
 
 
-def answer(scope: Scope, error: LingtingError, request_id: str) -> Response:
-    """The answer to a request that ended in a known error; clients look for its two headers in a failed handshake."""
+def answer(scope: Scope, error: LingtingError, request_id: str = "") -> Response:
+    """The answer to a request that ended in a known error; its log id stands for a request id where it has none yet."""
     row = TABLE.row(error)
-    exchanges.of(scope).code = row.status
     message = row.message or str(error)
-    headers = retry_header(error) | {
-        "dg-error": message.encode("ascii", "replace").decode("ascii"),
-        "dg-request-id": request_id,
-    }
-    return error_answer(
-        scope, {"err_code": row.code, "err_msg": message, "request_id": request_id}, row.status, headers
-    )
+    return deepgram_error(scope, row.status, row.code, message, request_id=request_id, headers=retry_header(error))
+
+
+def deepgram_error(
+    scope: Scope,
+    status: int,
+    code: str,
+    message: str,
+    *,
+    request_id: str = "",
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """An error in the envelope of Deepgram; clients look for its two headers in a failed handshake."""
+    exchange = exchanges.of(scope)
+    exchange.code = status
+    request_id = request_id or exchange.log_id
+    named = {"dg-error": message.encode("ascii", "replace").decode("ascii"), "dg-request-id": request_id}
+    return error_answer(scope, content(code, message, request_id), status, {**(headers or {}), **named})
+
+
+def content(code: str, message: str, request_id: str) -> dict[str, str]:
+    """The envelope itself."""
+    return {"err_code": code, "err_msg": message, "request_id": request_id}

@@ -131,6 +131,8 @@ def recording(names: Names, transcript: Transcript, query: Query, sha256: str) -
             for sentence in transcript.sentences
         ]
     summary = names.summary(sha256, transcript.duration)
+    if transcript.warning is not None:
+        summary["warnings"] = [{"parameter": "audio", "type": "truncated_audio", "message": transcript.warning}]
     models = {"models": [names.model_id], "model_info": {names.model_id: names.model_info}}
     return {"metadata": summary | models, "results": found}
 

@@ -87,7 +87,7 @@ async def _make(request: Request, *, beta: bool) -> Response:
         config = updated(default_config(settings), wanted or {}, settings)
         secret = _made(request).make(bearer, config, _seconds(asked))
     except ClientLeft:
-        return Response(status_code=499)
+        return admission.left()
     except LingtingError as error:
         return openai.answer(request.scope, error)
     return JSON(_beta_answer(secret) if beta else _answer(secret))
