@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lingting.domain import RecognitionOptions, Transcript
 from lingting.errors import LingtingError, StreamBehind
-from lingting.recognition.live import Checkpoint
+from lingting.recognition.finals import Checkpoint
 from lingting.streams import StreamPacket, Streams
 from lingting.streams.packets import Action
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from lingting.streams.journal import DiskStorage, Encrypted, JournalError, MemoryStorage, Storage
 from lingting.streams.journal.disk import SEGMENT_BYTES
@@ -41,7 +42,16 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         ],
         stdout=subprocess.DEVNULL,
     )
-    yield f"redis://127.0.0.1:{port}/0"
+    url = f"redis://127.0.0.1:{port}/0"
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            redis.Redis.from_url(url).ping()
+            break
+        except redis.ConnectionError:
+            assert time.monotonic() < deadline, "Redis does not start"
+            time.sleep(0.02)
+    yield url
     server.kill()
     server.wait()
 
@@ -54,9 +64,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
         return lambda: memory
     if request.param == "redis":
         url = request.getfixturevalue("redis_url")
-        import redis
-
-        redis.Redis.from_url(url, socket_connect_timeout=20).flushall()
+        redis.Redis.from_url(url).flushall()
         return lambda: RedisStorage(url, 60.0)
     if request.param == "encrypted":
         return lambda: Encrypted(DiskStorage(tmp_path / "journal"), SECRET)

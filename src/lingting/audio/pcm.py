@@ -25,8 +25,13 @@ def pcm16_to_samples(data: bytes | bytearray | memoryview) -> Samples:
     return samples
 
 
-def samples_to_pcm16(samples: Samples) -> NDArray[np.int16]:
-    """float32 in [-1, 1] as 16-bit samples, shape (n,); those that `pcm16_to_samples` made come back as they were."""
+def samples_to_pcm16(samples: Samples | NDArray[np.int16]) -> NDArray[np.int16]:
+    """float32 in [-1, 1] as 16-bit samples, shape (n,); those that `pcm16_to_samples` made come back as they were.
+
+    What is in 16 bits already is given back.
+    """
+    if samples.dtype == np.int16:
+        return samples.astype(np.int16, copy=False)
     scaled: Samples = np.rint(samples * np.float32(32768))
     np.clip(scaled, -32768, 32767, out=scaled)
     return scaled.astype("<i2")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lingting.domain import Seconds, Transcript
-from lingting.recognition.live import Checkpoint
+from lingting.recognition.finals import Checkpoint
 
 
 class Owner(Protocol):

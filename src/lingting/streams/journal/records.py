@@ -7,7 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from lingting.domain import Language, RecognitionOptions
-from lingting.recognition.live import Checkpoint
+from lingting.recognition.finals import Checkpoint
 
 
 class Packet(msgspec.Struct, tag="packet", array_like=True):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from lingting.domain import RecognitionOptions
-from lingting.recognition.live import Checkpoint
+from lingting.recognition.finals import Checkpoint
 from lingting.streams.journal.records import Ended, Options, Packet, Place, decode, encode
 from lingting.streams.journal.storage import Key, Storage
 from lingting.streams.packets import Action, StreamPacket
