@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from lingting.domain import Seconds, Sentence, Transcript, Word
 from lingting.text import spacing
+from lingting.text.words import SENTENCE_ENDS
 
 Format: TypeAlias = Literal["txt", "srt", "vtt", "json", "tsv"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -23,8 +24,8 @@ CUE_SECONDS: Seconds = 7.0
 _CLAUSE_BONUS = 10
 """Columns by which a line break may leave the middle to stand behind a clause."""
 
-_CLAUSE_ENDS = "，、；：,;:—…"
-_SENTENCE_ENDS = "。！？.!?"
+_CLAUSE_ENDS = frozenset("，、；：,;:—")
+_ENDS = SENTENCE_ENDS | _CLAUSE_ENDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ def _cut(words: Sequence[Word]) -> list[Sequence[Word]]:
     for index in range(1, len(words)):
         before += widths[index - 1]
         last = words[index - 1].text[-1:]
-        ending = 1.0 if last in _SENTENCE_ENDS else 0.7 if last in _CLAUSE_ENDS else 0.0
+        ending = 1.0 if last in SENTENCE_ENDS else 0.7 if last in _CLAUSE_ENDS else 0.0
         pause = min(1.0, max(0.0, words[index].start - words[index - 1].end))
         score = ending + pause - 2 * abs(before / total - 0.5)
         if score > best_score:
@@ -162,12 +163,8 @@ def _wrapped(text: str) -> str:
         following = text[index + 1]
         if unicodedata.category(following).startswith("P"):
             continue
-        if (
-            character == " "
-            or character in _CLAUSE_ENDS + _SENTENCE_ENDS
-            or columns(character) == 2 == columns(following)
-        ):
-            score = abs(width - middle) - (_CLAUSE_BONUS if character in _CLAUSE_ENDS + _SENTENCE_ENDS else 0)
+        if character == " " or character in _ENDS or columns(character) == 2 == columns(following):
+            score = abs(width - middle) - (_CLAUSE_BONUS if character in _ENDS else 0)
             if max(width, 2 * middle - width) > LINE_COLUMNS:
                 score += 2 * middle
             if score < best_score:

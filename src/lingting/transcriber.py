@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from lingting.audio.decode import Decoder
 from lingting.audio.formats import DECLARED
+from lingting.audio.pcm import pcm16_to_samples
 from lingting.audio.recording import Recording
 from lingting.domain import SAMPLE_RATE, Language, RecognitionOptions, Samples, Seconds, Sentence, Transcript
 from lingting.errors import LingtingError
@@ -495,7 +496,7 @@ def _mono(audio: NDArray[Any]) -> Samples:
     if audio.ndim != 1:
         raise ValueError(f"audio must have one channel, shape (samples,), got shape {audio.shape}")
     if audio.dtype == np.int16:
-        return audio.astype(np.float32) / np.float32(32768)
+        return pcm16_to_samples(audio)
     if audio.dtype.kind == "f":
         return np.ascontiguousarray(audio, np.float32)
     raise ValueError(f"audio must be float32 or int16, got {audio.dtype}")

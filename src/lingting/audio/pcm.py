@@ -18,9 +18,11 @@ TOLERANCE: Seconds = 0.1
 _HEADER_LIMIT = 64 * 1024
 
 
-def pcm16_to_samples(data: bytes | bytearray | memoryview) -> Samples:
-    """16-bit little-endian mono at 16 kHz as float32 in [-1, 1); half a sample at the end is dropped."""
-    samples: Samples = np.frombuffer(data, "<i2", count=len(data) // 2).astype(np.float32)
+def pcm16_to_samples(data: bytes | bytearray | memoryview | NDArray[np.int16]) -> Samples:
+    """16-bit samples, as an array of any shape or as little-endian bytes, as float32 in [-1, 1); half a sample at the
+    end of bytes is dropped."""
+    pcm = data if isinstance(data, np.ndarray) else np.frombuffer(data, "<i2", count=len(data) // 2)
+    samples: Samples = pcm.astype(np.float32)
     samples *= np.float32(1 / 32768)
     return samples
 

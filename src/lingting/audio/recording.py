@@ -122,10 +122,8 @@ class _InArray(Recording):
         self._samples = samples
 
     def _read(self, start: int, end: int) -> Samples:
-        window: Samples = self._samples[start:end].astype(np.float32)
-        if self._samples.dtype.kind == "i":
-            window *= np.float32(1 / 32768)
-        return window
+        window = self._samples[start:end]
+        return pcm16_to_samples(window) if window.dtype == np.int16 else window.astype(np.float32)
 
     def _free(self) -> None:
         self._samples = np.zeros(0, np.float32)

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lingting.domain import RawWord
-from lingting.text.words import tail
+from lingting.text.words import SENTENCE_ENDS, tail
 
 LONGEST = 48
 """Units after which a Chinese sentence is cut at a comma; printed Chinese seldom goes beyond."""
 
 _SHORTEST = 10
-_FINAL = frozenset("。！？.!?…")
 
 
 def shorten(words: Sequence[RawWord], longest: int = LONGEST) -> list[RawWord]:
@@ -24,7 +23,7 @@ def shorten(words: Sequence[RawWord], longest: int = LONGEST) -> list[RawWord]:
     result = list(words)
     start = 0
     for index, word in enumerate(words):
-        if index == len(words) - 1 or _FINAL.intersection(tail(word.text)):
+        if index == len(words) - 1 or SENTENCE_ENDS.intersection(tail(word.text)):
             _cut(result, start, index + 1, longest)
             start = index + 1
     return result

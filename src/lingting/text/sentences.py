@@ -8,15 +8,13 @@ from operator import itemgetter
 
 from lingting.domain import Language, RawWord, Seconds, Sentence, Word
 from lingting.text import spacing
-from lingting.text.words import tail
+from lingting.text.words import SENTENCE_ENDS, tail
 
 SHORTEST: Seconds = 0.02
 """No word and no sentence is shorter than this."""
 
 MARGIN: Seconds = 0.25
 """Voice activity misses soft beginnings and ends of words, but not more than this."""
-
-_FINAL = frozenset("。！？.!?…")
 
 
 def split(
@@ -43,7 +41,7 @@ def split(
     for index, word in enumerate(timed):
         last = index == len(timed) - 1
         silent = not last and timed[index + 1].start - word.end > max_sentence_silence
-        if last or silent or _FINAL.intersection(tail(word.text)):
+        if last or silent or SENTENCE_ENDS.intersection(tail(word.text)):
             sentences.append(_sentence(timed[start : index + 1], language))
             start = index + 1
     return sentences

@@ -21,6 +21,12 @@ MARKS = "，。、？！；：…,.?!;:—－-–~～·"
 CLOSERS = '”’」』）】》〉)]}"'
 OPENERS = "“‘「『（【《〈([{\"'"
 
+PUNCTUATION = '，。！？；：、…—,.!?;:"“”‘’《》（）()'
+"""What is taken off either side of a word for callers to whom a word is what was said."""
+
+SENTENCE_ENDS = frozenset("。！？.!?…")
+"""What ends a sentence where it stands behind a word."""
+
 _ALNUM = r"[^\W_" + HAN + r"]"
 _CORE = (
     rf"[$€£¥#@]*{_ALNUM}(?:{_ALNUM}|['’]{_ALNUM}|(?<=\d),(?=\d{{3}}(?!\d))|[.\-_&+@/](?={_ALNUM})|(?<=\d):(?=\d))*"

@@ -11,8 +11,8 @@ from typing import Any
 from lingting.api.deepgram.parameters import Query
 from lingting.domain import Language, Seconds, Sentence, Transcript, Word
 from lingting.text import spacing
+from lingting.text.words import PUNCTUATION
 
-_PUNCTUATION = '，。！？；：、…—,.!?;:"“”‘’《》（）()'
 _UNMEASURED = 0.5
 """The confidence of a result that may change, which has none of its own."""
 
@@ -96,7 +96,7 @@ def described(words: Sequence[Word], query: Query) -> list[dict[str, Any]]:
     """Words with their times; those that are nothing but punctuation are left out."""
     found = []
     for word in words:
-        bare = word.text.strip(_PUNCTUATION)
+        bare = word.text.strip(PUNCTUATION)
         if bare:
             timed: dict[str, Any] = {
                 "word": bare.lower(),

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
-from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
 
 from lingting.api.http.exchange import CLIENT_LEFT, Exchange
+from lingting.api.http.held import HeldResponse
 from lingting.audio.recording import Recording
 from lingting.domain import Sentence, Word
 from lingting.errors import LingtingError
@@ -21,7 +19,7 @@ MEDIA_TYPE = "application/x-ndjson"
 log = logging.getLogger(__name__)
 
 
-class SentenceLines(StreamingResponse):
+class SentenceLines(HeldResponse):
     """`{"type": "recording"}`, then a `sentence` each, then the `result`, or an `error` that ends it early.
 
     The recognition ends when the client leaves.
@@ -45,19 +43,6 @@ class SentenceLines(StreamingResponse):
     ) -> None:
         lines = self._lines(sentences, recording, exchange, result, failed)
         super().__init__(lines, media_type=MEDIA_TYPE, headers={"X-Accel-Buffering": "no"})
-        self._held: contextlib.AsyncExitStack | None = None
-
-    def hold(self, stack: contextlib.AsyncExitStack) -> None:
-        """Keep what the stack holds until the last line is out."""
-        self._held = stack
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the lines."""
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            if self._held is not None:
-                await self._held.aclose()
 
     async def _lines(
         self,

@@ -11,11 +11,11 @@ from lingting import subtitles
 from lingting.api.openai.parameters import Granularity, ResponseFormat
 from lingting.audio.recording import Recording
 from lingting.domain import Seconds, Sentence, Transcript, Word
+from lingting.text.words import PUNCTUATION
 
 WARNING_HEADER = "X-Lingting-Warning"
 
 _LANGUAGES = {"zh": "chinese", "en": "english"}
-_PUNCTUATION = '，。！？；：、…—,.!?;:"“”‘’《》（）()'
 _FRAMES_PER_SECOND = 100
 _LEAST_PROBABILITY = 1e-4
 
@@ -66,7 +66,7 @@ def _verbose(transcript: Transcript, granularities: Collection[Granularity]) -> 
 
 
 def _word(word: Word) -> dict[str, Any]:
-    return {"word": word.text.strip(_PUNCTUATION), "start": round(word.start, 3), "end": round(word.end, 3)}
+    return {"word": word.text.strip(PUNCTUATION), "start": round(word.start, 3), "end": round(word.end, 3)}
 
 
 def _segment(number: int, sentence: Sentence) -> dict[str, Any]:

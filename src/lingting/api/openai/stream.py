@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
-from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
 
 from lingting.api.http.exchange import CLIENT_LEFT, Exchange
+from lingting.api.http.held import HeldResponse
 from lingting.api.openai.render import usage, warning
 from lingting.audio.recording import Recording
 from lingting.domain import Seconds, Sentence
@@ -23,7 +21,7 @@ _JOINED = 40
 log = logging.getLogger(__name__)
 
 
-class TextEvents(StreamingResponse):
+class TextEvents(HeldResponse):
     """A `transcript.text.delta` for each sentence, then `transcript.text.done`; the deltas joined are the final text.
 
     The recognition ends when the client leaves.
@@ -47,19 +45,6 @@ class TextEvents(StreamingResponse):
             media_type="text/event-stream",
             headers={"X-Accel-Buffering": "no"} | warning(recording),
         )
-        self._held: contextlib.AsyncExitStack | None = None
-
-    def hold(self, stack: contextlib.AsyncExitStack) -> None:
-        """Keep what the stack holds until the last event is out."""
-        self._held = stack
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the events."""
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            if self._held is not None:
-                await self._held.aclose()
 
     async def _events(
         self,
@@ -81,6 +66,7 @@ class TextEvents(StreamingResponse):
         except Exception as error:
             if not isinstance(error, LingtingError):
                 log.exception("unexpected error in a stream of text, log_id %s", exchange.log_id)
+            exchange.code = 500
             yield b"event: error\n" + _event(failed(error))
             return
         exchange.audio_seconds = duration

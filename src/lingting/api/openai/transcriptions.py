@@ -150,11 +150,7 @@ async def _streamed(
             yield sentence
             sentence = await limit.within(_next(sentences))
 
-    def failed(error: Exception) -> dict[str, object]:
-        exchange.code = 500
-        return content_of(error)
-
-    return TextEvents(rest(), recording, exchange, failed)
+    return TextEvents(rest(), recording, exchange, content_of)
 
 
 async def _next(sentences: AsyncIterator[Sentence]) -> Sentence | None:

@@ -10,6 +10,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from lingting.audio.pcm import pcm16_to_samples
 from lingting.domain import SAMPLE_RATE, Samples
 
 Encoding: TypeAlias = Literal["s16", "f32", "mulaw", "alaw"]
@@ -144,7 +145,7 @@ def _wav_sound(tag: int, channels: int, rate: int, _: int, __: int, bits: int) -
 def _decoded(data: bytes, sound: Sound) -> Samples:
     match sound.encoding:
         case "s16":
-            samples = np.frombuffer(data, "<i2").astype(np.float32) * np.float32(1 / 32768)
+            samples = pcm16_to_samples(data)
         case "f32":
             samples = np.nan_to_num(np.frombuffer(data, "<f4"), posinf=0.0, neginf=0.0).clip(-1, 1).astype(np.float32)
         case "mulaw":
