@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from tests.engines import misbehaving
 from tests.engines.sherpa.test_offline import SAID, WRITTEN
 from tests.engines.tiny.loaded import hear, recognize, texts, tiny
 from tests.engines.tiny.tones import say
+from tests.requirements import missing
 
 
 def sherpa(kind: str, folder: Path, lanes: int = 2) -> ProcessEngine:
@@ -37,6 +40,20 @@ def engine() -> Iterator[ProcessEngine]:
     engine = ProcessEngine("misbehaving", "tests.engines.misbehaving:build", {}, lanes=2, patience=1.0)
     yield engine
     engine.close()
+
+
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    """So many open descriptors that the next ones have numbers beyond those that select(2) can watch."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2048:
+        missing("no process may have 2048 descriptors here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2048, hard) if soft < 2048 else (soft, hard))
+    with ExitStack() as opened:
+        opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        while opened.enter_context(Path(os.devnull).open("rb")).fileno() < 1100:
+            pass
+        yield
 
 
 def saying(what: int, samples: int = 1600) -> Request:
@@ -80,6 +97,17 @@ def test_what_ends_or_hangs_the_process_costs_a_restart_and_the_next_is_heard(en
     (heard,) = recognize(engine, saying(misbehaving.TEXT, 800))
     assert heard.text == f"800 {engine.pid}"
     assert engine.pid != before and not psutil.pid_exists(before)
+
+
+def test_a_server_with_more_than_a_thousand_open_connections_has_its_process_replaced_too(
+    engine: ProcessEngine, many_descriptors: None
+) -> None:
+    before = engine.pid
+    with pytest.raises(EngineRestarted):
+        recognize(engine, saying(misbehaving.ABORT))
+    (heard,) = recognize(engine, saying(misbehaving.TEXT, 800))
+    assert heard.text == f"800 {engine.pid}"
+    assert engine.pid != before
 
 
 def test_works_that_a_dead_process_held_can_be_begun_again(engine: ProcessEngine) -> None:

@@ -283,7 +283,9 @@ def test_a_failing_engine_fails_the_final_text_in_words_of_the_domain() -> None:
     in_session(work, FakeEngine(answer))
 
 
-def test_an_utterance_on_which_the_engine_fails_is_missing_and_the_rest_is_there() -> None:
+def test_an_utterance_on_which_the_engine_fails_is_missing_and_logged_and_the_rest_is_there(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     quiet = speech() * np.float32(0.3)
 
     def answer(request: Request) -> Heard:
@@ -301,6 +303,8 @@ def test_an_utterance_on_which_the_engine_fails_is_missing_and_the_rest_is_there
         assert session.failures == 1
 
     in_session(work, FakeEngine(answer), LiveConfig(EndpointConfig(pause=5.0)))
+    (line,) = (one for one in caplog.messages if one.startswith("an utterance of a stream could not be recognised"))
+    assert "the stream goes on" in line
 
 
 def test_events_come_in_order_and_finals_are_the_text() -> None:

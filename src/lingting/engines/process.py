@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import queue
-import select
 import socket
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from multiprocessing.connection import wait
 from typing import Any, cast
 
 import msgspec
@@ -286,9 +286,9 @@ class _Child:
         wire.send(self._control, start)
         deadline = time.monotonic() + _LOAD_SECONDS
         while time.monotonic() < deadline:
-            readable = self._wait(_BEAT)
+            answered = self._wait(_BEAT)
             self._read_log(name)
-            if self._control in readable:
+            if answered:
                 self._control.settimeout(_BEAT)
                 return wire.receive(self._control)
         raise TimeoutError(f"it did not load within {_LOAD_SECONDS:.0f} s")
@@ -304,9 +304,9 @@ class _Child:
                     wire.send(self._control, wire.Ping(sent))
                 until = time.monotonic() + _BEAT
                 while (left := until - time.monotonic()) > 0 and not self.cause:
-                    readable = self._wait(left)
+                    there = self._wait(left)
                     self._read_log(name)
-                    if self._control in readable:
+                    if there:
                         wire.receive(self._control)
                         answered = sent
             except (EOFError, OSError, msgspec.DecodeError):
@@ -368,10 +368,11 @@ class _Child:
                 numbers.append(self._forgotten.popleft())
         return numbers
 
-    def _wait(self, seconds: Seconds) -> list[Any]:
-        error = self.process.stderr
-        watched: list[Any] = [self._control, error]
-        return select.select(watched, [], [], seconds)[0]
+    def _wait(self, seconds: Seconds) -> bool:
+        """Wait for an answer or a line of its log; whether an answer is there."""
+        assert self.process.stderr is not None
+        control = self._control.fileno()
+        return control in wait([control, self.process.stderr.fileno()], seconds)
 
     def _read_log(self, name: str) -> None:
         assert self.process.stderr is not None
