@@ -37,7 +37,7 @@ def sherpa(kind: str, folder: Path, lanes: int = 2) -> ProcessEngine:
 
 @pytest.fixture
 def engine() -> Iterator[ProcessEngine]:
-    engine = ProcessEngine("misbehaving", "tests.engines.misbehaving:build", {}, lanes=2, patience=1.0)
+    engine = ProcessEngine("misbehaving", "tests.engines.misbehaving:build", {}, lanes=2, call_timeout=1.0)
     yield engine
     engine.close()
 
@@ -175,7 +175,9 @@ def test_a_model_that_the_library_itself_ends_the_process_over_is_refused(tmp_pa
 
 def test_a_process_that_cannot_start_again_is_tried_ever_more_slowly_and_calls_say_so(tmp_path: Path) -> None:
     broken = tmp_path / "broken"
-    engine = ProcessEngine("failing", "tests.engines.misbehaving:build", {"broken": str(broken)}, lanes=1, patience=0.5)
+    engine = ProcessEngine(
+        "failing", "tests.engines.misbehaving:build", {"broken": str(broken)}, lanes=1, call_timeout=0.5
+    )
     try:
         broken.touch()
         os.kill(engine.pid, signal.SIGKILL)

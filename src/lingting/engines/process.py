@@ -50,7 +50,7 @@ class ProcessEngine:
         factory: `module:function` that makes the engine there.
         arguments: its keyword arguments, plain data.
         lanes: steps that may run at once.
-        patience: a call that takes longer than this and twice the length of its sound is taken for a hang.
+        call_timeout: a call that takes longer than this many seconds and twice the length of its sound is a hang.
 
     Attributes:
         restarts: how often the process was started anew.
@@ -61,7 +61,7 @@ class ProcessEngine:
     """
 
     def __init__(
-        self, name: str, factory: str, arguments: Mapping[str, Any], *, lanes: int, patience: Seconds = 20.0
+        self, name: str, factory: str, arguments: Mapping[str, Any], *, lanes: int, call_timeout: Seconds = 20.0
     ) -> None:
         self.name = name
         self.restarts = 0
@@ -72,7 +72,7 @@ class ProcessEngine:
         self._factory = factory
         self._arguments = dict(arguments)
         self._lanes = lanes
-        self._patience = patience
+        self._call_timeout = call_timeout
         self._changed = threading.Condition()
         self._child: _Child | None = None
         self._failure = ""
@@ -147,7 +147,7 @@ class ProcessEngine:
 
     def _current(self) -> _Child:
         with self._changed:
-            self._changed.wait_for(lambda: self._running() or self._failure or self._closed, self._patience)
+            self._changed.wait_for(lambda: self._running() or self._failure or self._closed, self._call_timeout)
             if (child := self._running()) is None:
                 reason = self._failure or "its process is being started"
                 raise RecognitionFailed(f"the engine {self.name} is not running: {reason}")
@@ -161,11 +161,11 @@ class ProcessEngine:
             if child.cause:
                 raise EngineRestarted(f"the engine {self.name} was restarted", guilty=False)
             try:
-                connection.settimeout(self._patience + 2 * seconds)
+                connection.settimeout(self._call_timeout + 2 * seconds)
                 wire.send(connection, message)
                 return wire.receive(connection)
             except TimeoutError:
-                child.kill(f"a call took longer than {self._patience + 2 * seconds:.0f} s", blame=False)
+                child.kill(f"a call took longer than {self._call_timeout + 2 * seconds:.0f} s", blame=False)
                 raise EngineRestarted(f"the engine {self.name} hung and was restarted", guilty=True) from None
             except (EOFError, OSError, msgspec.DecodeError) as error:
                 guilty = child.kill("it ended over a call")
