@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from lingting.errors import ModelError
 from lingting.models.catalogue import Model
 from lingting.models.store import Store
 from lingting.models.vetting import vet
+from lingting.operations.memory import resident_bytes
 from lingting.recognition.engine import OfflineEngine, Rescorer, StreamingEngine
 from lingting.recognition.partials import LiveEngines
 from lingting.settings import Settings
@@ -38,6 +40,7 @@ class EngineRoom:
     apart: bool = False
     _processes: list[ProcessEngine] = field(default_factory=list)
     _held: ExitStack = field(default_factory=ExitStack)
+    _grown: dict[str, int] = field(default_factory=dict)
 
     def open(self, settings: Settings) -> LiveEngines:
         """Load the models that the settings name, each once.
@@ -72,7 +75,18 @@ class EngineRoom:
         """How often a process of an engine was started anew."""
         return sum(process.restarts for process in self._processes)
 
+    @property
+    def memory(self) -> dict[str, int]:
+        """Resident bytes by model: of its own process now, or what this process grew by when it was loaded."""
+        return self._grown | {process.name: resident_bytes(process.pid) for process in self._processes}
+
     def _load(self, store: Store, model: Model, settings: Settings) -> OfflineEngine | StreamingEngine:
+        before = resident_bytes(os.getpid())
+        engine = self._loaded(store, model, settings)
+        self._grown[model.name] = max(0, resident_bytes(os.getpid()) - before)
+        return engine
+
+    def _loaded(self, store: Store, model: Model, settings: Settings) -> OfflineEngine | StreamingEngine:
         folder = self._held.enter_context(store.hold(model.name))
         if model.engine == _WHISPER and not self._in_a_process(settings, model):
             return WhisperEngine.load(folder, self.lanes, name=model.name, rescorer=self.rescorer)

@@ -109,6 +109,11 @@ class Recognition:
         """How often an engine's process was started anew."""
         return self._engines.restarts
 
+    @property
+    def model_memory(self) -> dict[str, int]:
+        """See `EngineRoom.memory`."""
+        return self._engines.memory
+
     def close(self) -> None:
         """Finish what is queued and stop the threads."""
         self.scheduler.close()
@@ -151,6 +156,34 @@ class Service:
             "lingting_stuck_lanes",
             "Lanes that are in one step for far longer than its work can take.",
             lambda: 0 if self._recognition is None else self._recognition.scheduler.stuck(),
+        )
+        self._show_counts()
+
+    def _show_counts(self) -> None:
+        """Metrics of what the parts of the service count for themselves."""
+        show, access, streams = self.metrics.total, self.access, self.streams
+        self.metrics.totals("lingting_streams_ended", "Streams that ended, by cause.", "cause", lambda: streams.ends)
+        show(
+            "lingting_journal_errors",
+            "Entries of the journal of streams that could not be written or read.",
+            lambda: streams.journal_errors,
+        )
+        show(
+            "lingting_decoder_restarts",
+            "Processes that decode files which died or took too long.",
+            lambda: self.decoder.replaced,
+        )
+        show("lingting_database_outages", "Times that the database did not answer.", lambda: access.outages)
+        show(
+            "lingting_redis_outages",
+            "Times that Redis did not answer, and this node counted limits for itself.",
+            lambda: access.limits.outages,
+        )
+        self.metrics.gauges(
+            "lingting_model_memory_bytes",
+            "Memory of a model: what the process grew by when it was loaded, or what its own process has.",
+            "model",
+            lambda: {} if self._recognition is None else self._recognition.model_memory,
         )
 
     @property

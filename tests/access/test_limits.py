@@ -265,6 +265,7 @@ async def test_without_redis_each_node_counts_for_itself_and_returns_to_it(
         with pytest.raises(LimitExceeded):
             await limits.hit(who, "file")
         assert "Redis" in caplog.text
+        assert limits.outages >= 1
         lease.release()
         here = await limits.acquire_stream(who)
         await limits.renew()

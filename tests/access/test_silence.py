@@ -312,6 +312,7 @@ def test_callers_get_the_answers_of_their_protocol_in_time(tmp_path: Path, postg
             health = requests.get(server.url + "/healthz", timeout=20)
             answering = server.call(asyncio.run_coroutine_threadsafe, server.service.access.answers(), server.loop)
             assert answering.result(3) is False, "which /readyz asks"
+            assert server.service.access.outages >= 1
             status = watch(server, operator)
             sign_in = server.post("/console/sign-in", data=link)
         finally:

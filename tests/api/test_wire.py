@@ -242,6 +242,7 @@ def test_metrics_count_by_interface_and_outcome_and_hold_no_secret(server: Runni
     server.post(FILE, key=server.key, json=file_body())
     server.post(FILE, key="t-unknown", json=file_body())
     text = requests.get(server.url + "/metrics", timeout=5).text
+    assert 'lingting_refusals_total{interface="file_recognize",reason="credential"}' in text
     assert 'lingting_requests_total{interface="file_recognize",outcome="ok"}' in text
     assert 'lingting_requests_total{interface="file_recognize",outcome="99991663"}' in text
     assert "lingting_live_streams 0.0" in text

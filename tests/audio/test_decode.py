@@ -294,6 +294,7 @@ def test_a_killed_process_is_replaced(tmp_path):
                 worker.wait()
             with pytest.raises(UndecodableAudio):
                 await _decode(decoder, path)
+            assert decoder.replaced == 1
             return await _decode(decoder, path)
 
     assert asyncio.run(main()).size

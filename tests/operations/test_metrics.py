@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
+import pytest
 from prometheus_client import generate_latest
 
+from lingting.operations.lag import watch_lag
 from lingting.operations.metrics import Metrics
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
 
 
 def shown(metrics: Metrics) -> list[str]:
@@ -47,3 +57,35 @@ def test_steps_waits_and_live_text_are_timed_and_failures_counted() -> None:
     assert 'lingting_task_wait_seconds_count{kind="final"} 1.0' in lines
     assert 'lingting_live_text_seconds_count{what="first"} 1.0' in lines
     assert "lingting_failed_utterances_total 1.0" in lines
+
+
+def test_what_others_count_is_read_when_it_is_asked_for() -> None:
+    ends = {"final": 0}
+    metrics = Metrics()
+    metrics.total("lingting_journal_errors", "Errors.", lambda: sum(ends.values()))
+    metrics.totals("lingting_streams_ended", "Ends.", "cause", lambda: ends)
+    metrics.gauges("lingting_model_memory_bytes", "Memory.", "model", lambda: {"whisper-base": 5})
+    ends["final"] = 3
+    lines = shown(metrics)
+    assert "lingting_journal_errors_total 3.0" in lines
+    assert 'lingting_streams_ended_total{cause="final"} 3.0' in lines
+    assert 'lingting_model_memory_bytes{model="whisper-base"} 5.0' in lines
+
+
+@pytest.mark.anyio
+async def test_a_blocked_event_loop_shows_as_lag() -> None:
+    seen: list[float] = []
+    enough = asyncio.Event()
+
+    def observe(seconds: float) -> None:
+        seen.append(seconds)
+        enough.set()
+
+    watching = asyncio.create_task(watch_lag(observe, 0.01))
+    await asyncio.sleep(0)
+    end = time.monotonic() + 0.1
+    while time.monotonic() < end:
+        pass
+    await enough.wait()
+    watching.cancel()
+    assert seen[0] > 0.05

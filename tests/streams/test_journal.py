@@ -288,6 +288,7 @@ def test_a_packet_that_cannot_be_kept_is_not_acknowledged_and_is_taken_when_it_c
             with pytest.raises(JournalError):
                 await server.send(1, CONTINUE, b"\1\0" * 3200)
             assert server.streams.overview()[0].audio_seconds == pytest.approx(0.2)
+            assert server.streams.journal_errors == 1
             storage.full = False
             await server.send(1, CONTINUE, b"\1\0" * 3200)
             assert server.streams.overview()[0].audio_seconds == pytest.approx(0.4)

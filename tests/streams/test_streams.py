@@ -539,3 +539,24 @@ def test_a_packet_that_finds_no_room_is_taken_when_it_is_sent_again() -> None:
         assert session.samples == [1, 2, 3]
 
     run(scenario)
+
+
+def test_streams_are_counted_by_how_they_end() -> None:
+    async def scenario() -> None:
+        bench = Bench(final_seconds=0.01)
+        await bench.send(0, START)
+        await bench.send(1, END)
+        await bench.send(0, START)
+        await bench.send(1, ABORT)
+        bench.next_session = Session(gate=asyncio.Event())
+        await bench.send(0, START)
+        with pytest.raises(RecognitionFailed):
+            await bench.send(1, END)
+        await bench.send(0, START)
+        with pytest.raises(MissingPacket):
+            await bench.send(2, END)
+        await bench.send(0, START)
+        await bench.streams.stop()
+        assert +bench.streams.ends == {"final": 1, "aborted": 1, "failed": 1, "missing_packet": 1, "stopping": 1}
+
+    run(scenario)

@@ -69,6 +69,7 @@ class Access:
         limits: rates, places and budgets of tenants.
         usage: what tenants used.
         invitations: codes that sign in on the page once.
+        outages: how often the database did not answer, and memory stood in for it or callers were refused.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Access:
         self._silent_since: float | None = None
         self._asking: asyncio.Task[bool] | None = None
         self._asked_at = -inf
+        self.outages = 0
         self._skip_until = self._look_again_at = -inf
         self._generation = -1
         self._refreshing: asyncio.Task[None] | None = None
@@ -312,6 +314,7 @@ class Access:
         _logger.warning("the database of credentials does not answer (%s)", type(error).__name__)
         now = self._monotonic()
         self._seen, self._skip_until = None, now + _OUTAGE_SECONDS
+        self.outages += 1
         if self._silent_since is None:
             self._silent_since = now
 

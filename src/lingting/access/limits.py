@@ -48,6 +48,9 @@ class Limits:
     """Counts for every tenant. All methods belong to the event loop; each raises LimitExceeded where a limit is
     reached.
 
+    Attributes:
+        outages: how often Redis did not answer, and this node counted for itself.
+
     Raises:
         SettingsError: `limits_url` names neither memory nor a usable Redis.
     """
@@ -69,6 +72,7 @@ class Limits:
                 raise SettingsError("LINGTING_LIMITS_URL must be memory:// or redis://host:port/db")
             self._shared = RedisCounter(settings.limits_url)
         self._local_until = 0.0
+        self.outages = 0
         self._leases: weakref.WeakSet[Lease] = weakref.WeakSet()
         self._task: asyncio.Task[None] | None = None
 
@@ -221,6 +225,7 @@ class Limits:
             async with asyncio.timeout(REDIS_SECONDS):
                 return await work(counter)
         except Exception as error:
+            self.outages += 1
             self._local_until = time.monotonic() + OUTAGE_SECONDS
             _logger.warning(
                 "Redis does not answer (%s): this node counts limits for itself and tries again in %d s",

@@ -71,6 +71,8 @@ def create_app(service: Backend) -> Starlette:
         failed = exchange.code != 0 or exchange.status >= 400
         metrics.observe(exchange.interface, exchange.code, answered, exchange.audio_seconds)
         context.recent.observe(exchange.interface, answered, failed=failed)
+        if exchange.refusal:
+            metrics.refusal(exchange.interface, exchange.refusal)
         access_line(scope, exchange, seconds)
         admission.record(service, exchange)
 

@@ -28,6 +28,7 @@ from lingting.api.sockets.protocol import MAX_MESSAGE_BYTES, PING_SECONDS, Socke
 from lingting.api.stopping import CLOSING_SECONDS, StopSignals, unless_asked
 from lingting.api.wyoming import server as wyoming
 from lingting.errors import LingtingError, SettingsError
+from lingting.operations.lag import watch_lag
 from lingting.operations.systemd import Notifier
 
 KEEP_ALIVE_SECONDS = 75
@@ -183,7 +184,7 @@ class Server(uvicorn.Server):
         self._connections = context_of(app).connections
         self._on_ready = on_ready
         self._notifier = Notifier()
-        self._watching: asyncio.Task[None] | None = None
+        self._watching: list[asyncio.Task[None]] = []
         self._lead_seconds = 0.0
 
     def stop(self, *, leisurely: bool) -> None:
@@ -215,7 +216,10 @@ class Server(uvicorn.Server):
             shown = f"[{host}]" if ":" in host else host
             self._on_ready(f"{'https' if self._tls else 'http'}://{shown}:{port}")
         self._notifier.tell("READY=1")
-        self._watching = asyncio.create_task(self._notifier.watch(), name="watchdog")
+        self._watching = [
+            asyncio.create_task(self._notifier.watch(), name="watchdog"),
+            asyncio.create_task(watch_lag(self._service.metrics.lagged), name="loop-lag"),
+        ]
 
     async def main_loop(self) -> None:
         """Serve until a stop, then keep answering while what is in flight ends."""
@@ -247,8 +251,8 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close every connection."""
         await super().shutdown(sockets)
-        if self._watching is not None:
-            self._watching.cancel()
+        for task in self._watching:
+            task.cancel()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

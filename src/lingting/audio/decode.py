@@ -40,6 +40,9 @@ class Decoder:
         memory_bytes: what a process may allocate.
         base_seconds: time for a file, whatever its length limit.
         seconds_per_second: time on top of it for each second that the caller allows the audio to last.
+
+    Attributes:
+        replaced: how many processes died or took too long.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Decoder:
         self._busy: set[DecodingProcess] = set()
         self._looking: set[asyncio.Future[Recording | tuple[str, bool]]] = set()
         self._closed = False
+        self.replaced = 0
 
     def predicted_wait(self) -> Seconds:
         """How long a file that came now would wait until its decoding begins."""
@@ -188,6 +192,7 @@ class Decoder:
                     reply = await process.ask(path, output, job, room)
             except TimeoutError:
                 process.end()
+                self.replaced += 1
                 message = f"decoding it takes longer than {seconds:.0f} seconds"
                 return {"error": "undecodable", "message": message}
             if reply is None:
@@ -195,6 +200,7 @@ class Decoder:
                     raise LingtingError("the server is stopping")
                 message = await asyncio.to_thread(process.cause_of_death)
                 process.end()
+                self.replaced += 1
                 return {"error": "undecodable", "message": message}
             return reply
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -13,6 +13,8 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 WORKS = (1, 2, 4, 8, 16, 32)
@@ -74,6 +76,18 @@ class Metrics:
             "lingting_failed_utterances", "Live utterances without text: the engine failed.", registry=self.registry
         )
 
+        self._refusals = Counter(
+            "lingting_refusals",
+            "Requests and connections that were answered with an error, by what was wrong.",
+            ["interface", "reason"],
+            registry=self.registry,
+        )
+        self._lag = Histogram(
+            "lingting_event_loop_lag_seconds",
+            "How much later than asked the event loop woke up, measured twice a second.",
+            buckets=SECONDS,
+            registry=self.registry,
+        )
         self._connections = Counter(
             "lingting_connections_refused",
             "Connections refused, or cut before their first request.",
@@ -84,6 +98,40 @@ class Metrics:
     def gauge(self, name: str, documentation: str, value: Callable[[], float]) -> None:
         """Show a number that is read when it is asked for."""
         Gauge(name, documentation, registry=self.registry).set_function(value)
+
+    def total(self, name: str, documentation: str, value: Callable[[], float]) -> None:
+        """Show a count that somebody else keeps, read when it is asked for; `name` without `_total`."""
+        self.registry.register(_Read(lambda: [CounterMetricFamily(name, documentation, value=value())]))
+
+    def totals(self, name: str, documentation: str, label: str, values: Callable[[], Mapping[str, float]]) -> None:
+        """As `total`, with a count for each value of a label."""
+
+        def read() -> list[CounterMetricFamily]:
+            family = CounterMetricFamily(name, documentation, labels=[label])
+            for each, value in values().items():
+                family.add_metric([each], value)
+            return [family]
+
+        self.registry.register(_Read(read))
+
+    def gauges(self, name: str, documentation: str, label: str, values: Callable[[], Mapping[str, float]]) -> None:
+        """As `gauge`, with a number for each value of a label."""
+
+        def read() -> list[GaugeMetricFamily]:
+            family = GaugeMetricFamily(name, documentation, labels=[label])
+            for each, value in values().items():
+                family.add_metric([each], value)
+            return [family]
+
+        self.registry.register(_Read(read))
+
+    def lagged(self, seconds: float) -> None:
+        """The event loop woke up so much later than it was asked to."""
+        self._lag.observe(seconds)
+
+    def refusal(self, interface: str, reason: str) -> None:
+        """Count one request that was answered with an error; `reason` is one of a few words."""
+        self._refusals.labels(interface, reason).inc()
 
     def stepped(self, engine: str, works: int, seconds: float, *, failed: bool) -> None:
         """See `Observer`."""
@@ -114,3 +162,16 @@ class Metrics:
         self._seconds.labels(interface).observe(seconds)
         if audio_seconds:
             self._audio.labels(interface).inc(audio_seconds)
+
+
+class _Read(Collector):
+    """Reads metrics when they are asked for, never at registration."""
+
+    def __init__(self, read: Callable[[], list[CounterMetricFamily] | list[GaugeMetricFamily]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        yield from self._read()
+
+    def describe(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        return iter(())

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Generic
 
@@ -30,6 +31,15 @@ from lingting.streams.types import Lease, LiveSession, OwnerT, StreamState
 
 BYTES_PER_SECOND = 2 * SAMPLE_RATE
 _UNTIMED = RecognitionOptions(timestamps=False)
+_CAUSES: dict[type[LingtingError] | None, str] = {
+    None: "final",
+    StreamAborted: "aborted",
+    UnknownStream: "expired",
+    MissingPacket: "missing_packet",
+    Overloaded: "stopping",
+    RecognitionFailed: "failed",
+}
+"""Why streams end, by the error that is told."""
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +87,10 @@ class Streams(Generic[OwnerT]):
         max_waiting_bytes: most audio of one stream that waits for a missing packet.
         journal: where packets are kept until their text is final, so that streams survive this process.
         clock: seconds that only go forward.
+
+    Attributes:
+        ends: how many streams have ended since the start, by cause.
+        journal_errors: how often the journal could not be written or read.
     """
 
     def __init__(
@@ -112,6 +126,8 @@ class Streams(Generic[OwnerT]):
         self._sweeper: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
         self._draining = False
+        self.ends: Counter[str] = Counter(dict.fromkeys(_CAUSES.values(), 0))
+        self.journal_errors = 0
 
     @property
     def draining(self) -> bool:
@@ -241,7 +257,7 @@ class Streams(Generic[OwnerT]):
             self._forget(key)
         if self._journal is not None and now - self._swept_at > self._idle_seconds:
             self._swept_at = now
-            self._spawn(_quietly(self._journal.sweep(self._idle_seconds)))
+            self._spawn(self._quietly(self._journal.sweep(self._idle_seconds)))
 
     def _find(self, key: Key) -> _Stream[OwnerT] | None:
         stream = self._live.get(key)
@@ -296,7 +312,8 @@ class Streams(Generic[OwnerT]):
         assert self._journal is not None
         opened = self._opening[key] = asyncio.Event()
         try:
-            found = await recover(self._journal, key)
+            with self._journalling():
+                found = await recover(self._journal, key)
             if isinstance(found, Ended):
                 self._finals.remember(
                     key, Final(found.sequence_id, found.digest, self._clock(), found.text, None, found.seconds)
@@ -330,11 +347,13 @@ class Streams(Generic[OwnerT]):
                 stream.last_seen = self._clock()
                 return 0.0
             self._require(stream, packet)
-            await kept.keep(packet)
+            with self._journalling():
+                await kept.keep(packet)
             if self._live.get(stream.key) is not stream:
                 raise UnknownStream(stream.key[1], self._idle_seconds)
             added = self._accept(stream, packet)
-            await kept.checkpoint(stream.session.checkpoint, stream.sequence)
+            with self._journalling():
+                await kept.checkpoint(stream.session.checkpoint, stream.sequence)
             return added
 
     def _take(self, stream: _Stream[OwnerT], packet: StreamPacket) -> float:
@@ -413,8 +432,8 @@ class Streams(Generic[OwnerT]):
         seconds = stream.sequence.total_bytes / BYTES_PER_SECOND
         if stream.kept is not None and self._live.get(stream.key) is stream:
             ended = Ended(packet.sequence_id, packet.digest, text, seconds)
-            await _quietly(stream.kept.end(None if error else ended))
-        if self._close(stream, aborted=error is not None):
+            await self._quietly(stream.kept.end(None if error else ended))
+        if self._close(stream, error):
             final = Final(packet.sequence_id, packet.digest, self._clock(), text, error, seconds)
             self._finals.remember(stream.key, final)
         if stream.outcome.done():
@@ -428,17 +447,18 @@ class Streams(Generic[OwnerT]):
         """Ends a stream without a text; whoever waits for its text gets `error`. The journal may keep it."""
         if stream.ending is not None:
             stream.ending.cancel()
-        if self._close(stream, aborted=True) and forget:
+        if self._close(stream, error) and forget:
             self._forget(stream.key)
         if not stream.outcome.done():
             stream.outcome.set_exception(error)
 
-    def _close(self, stream: _Stream[OwnerT], *, aborted: bool) -> bool:
-        """Removes a stream and frees its place, once; returns whether it was there."""
+    def _close(self, stream: _Stream[OwnerT], error: LingtingError | None) -> bool:
+        """Removes a stream and frees its place, once; returns whether it was there. `error` is why it has no text."""
         if self._live.get(stream.key) is not stream:
             return False
         del self._live[stream.key]
-        if aborted:
+        self.ends[_CAUSES.get(None if error is None else type(error), "failed")] += 1
+        if error is not None:
             try:
                 stream.session.abort()
             except Exception:
@@ -450,7 +470,21 @@ class Streams(Generic[OwnerT]):
     def _forget(self, key: Key) -> None:
         """Drop what the journal has of a stream."""
         if self._journal is not None:
-            self._spawn(_quietly(self._journal.forget(key)))
+            self._spawn(self._quietly(self._journal.forget(key)))
+
+    async def _quietly(self, work: Awaitable[None]) -> None:
+        """What the journal cannot do now it sweeps later."""
+        with contextlib.suppress(JournalError), self._journalling():
+            await work
+
+    @contextlib.contextmanager
+    def _journalling(self) -> Iterator[None]:
+        """Counts what the journal cannot do."""
+        try:
+            yield
+        except JournalError:
+            self.journal_errors += 1
+            raise
 
     async def _sweep_forever(self) -> None:
         while True:
@@ -462,12 +496,6 @@ class Streams(Generic[OwnerT]):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-async def _quietly(work: Awaitable[None]) -> None:
-    """What the journal cannot do now it sweeps later."""
-    with contextlib.suppress(JournalError):
-        await work
 
 
 def _retrieve(outcome: asyncio.Future[str]) -> None:

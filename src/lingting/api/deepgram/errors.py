@@ -17,6 +17,7 @@ from lingting.access.errors import (
     UserToken,
 )
 from lingting.api.http import exchange as exchanges
+from lingting.api.http import refusals
 from lingting.api.http.admission import MissingBearer
 from lingting.api.http.body import BodyEncoded, BodyError, BodyTooLarge
 from lingting.api.http.errors import ErrorTable, always, retry_header
@@ -63,6 +64,7 @@ TABLE: ErrorTable[Row] = ErrorTable(
 
 def answer(scope: Scope, error: LingtingError, request_id: str = "") -> Response:
     """The answer to a request that ended in a known error; its log id stands for a request id where it has none yet."""
+    refusals.note(scope, error)
     row = TABLE.row(error)
     message = row.message or str(error)
     return deepgram_error(scope, row.status, row.code, message, request_id=request_id, headers=retry_header(error))

@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 from lingting.access.errors import TooManyFailures, UnknownApp, WrongSecret
 from lingting.api.feishu.errors import FAILED, MSG, TOO_FREQUENT
-from lingting.api.http import admission, body
+from lingting.api.http import admission, body, refusals
 from lingting.api.http import exchange as exchanges
 from lingting.api.http.body import BodyError, BodyLimits, ClientLeft
 from lingting.api.http.context import service_of
@@ -80,6 +80,7 @@ async def _token(request: Request, *, app: bool) -> Response:
 
 def _failure(scope: Scope, error: Exception) -> Response:
     exchange = exchanges.of(scope)
+    refusals.note(scope, error)
     exchange.code, msg = TABLE.row(error)
     kind = JSON if exchange.body_read else Refusal
     return kind({"code": exchange.code, "msg": msg}, headers=retry_header(error))

@@ -33,6 +33,7 @@ class Exchange:
         audio_seconds: audio that was recognised, for the log line and the metrics.
         status: HTTP status of the answer; 499 when the client left before it, 101 for a WebSocket that was accepted.
         code: the protocol's own code of the answer.
+        refusal: why it was answered with an error, in a word for the metrics; empty where it was not.
         body_read: whether nothing of the request's body is left to be read.
         opened_after: seconds until a WebSocket was accepted; None for anything else.
     """
@@ -44,6 +45,7 @@ class Exchange:
     audio_seconds: float = 0.0
     status: int = 0
     code: int = 0
+    refusal: str = ""
     body_read: bool = False
     opened_after: float | None = None
 

@@ -18,6 +18,7 @@ from lingting.access.errors import (
     UserToken,
 )
 from lingting.api.http import exchange as exchanges
+from lingting.api.http import refusals
 from lingting.api.http.admission import MissingBearer
 from lingting.api.http.body import BodyEncoded, BodyError, BodyTooLarge
 from lingting.api.http.errors import ErrorTable, Unforeseen, always, retry_header
@@ -100,6 +101,7 @@ TABLE: ErrorTable[Row] = ErrorTable(
 
 def answer(scope: Scope, error: LingtingError) -> Response:
     """The answer to a request that ended in a known error."""
+    refusals.note(scope, error)
     row = TABLE.row(error)
     headers = retry_header(error)
     if row.status == 401:
