@@ -34,6 +34,7 @@ def serve(
     lists them. An option stands above both.
     """
     from lingting.cli.banner import greet
+    from lingting.core_dumps import forbid_core_dumps
     from lingting.operations import logs
     from lingting.settings import PREFIX, load
 
@@ -41,6 +42,7 @@ def serve(
         if value is not None:
             os.environ[PREFIX + name] = str(value)
     settings = load()
+    forbid_core_dumps()
     logs.configure(settings.log_level, settings.log_format)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     prepare(settings)
