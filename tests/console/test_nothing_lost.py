@@ -101,18 +101,26 @@ def refusing(status: int, code: int, times: int, sent: list[tuple[float, int]]) 
     return answer
 
 
-def test_while_the_server_drains_the_page_says_so_and_goes_on(
-    served: Running, hearing_browser: Browser, tmp_path: Path
+@pytest.mark.parametrize(
+    ("readiness", "words"),
+    [
+        ({"status": "draining"}, "The server is being restarted. I go on listening"),
+        ({"status": "unready", "why": ["the predicted wait is 12 s"]}, "The server is busy. I go on listening"),
+    ],
+    ids=["it drains", "it has too much to do"],
+)
+def test_while_the_server_takes_nothing_the_page_says_why_and_goes_on(
+    served: Running, hearing_browser: Browser, tmp_path: Path, readiness: dict[str, object], words: str
 ) -> None:
     first = len(served.service.sessions)
     sent: list[tuple[float, int]] = []
     with visit(hearing_browser, served.url) as seen:
         seen.expected += ["500", "503"]
         seen.sign_in(served.new_key())
-        seen.page.route("**/readyz", lambda route: route.fulfill(status=503, json={"status": "draining"}))
+        seen.page.route("**/readyz", lambda route: route.fulfill(status=503, json=readiness))
         seen.page.route(STREAM_GLOB, refusing(500, 1040102, 3, sent))
         seen.page.click("#record")
-        status(seen.page, "The server is being restarted. I go on listening")
+        status(seen.page, words)
         status(seen.page, "Listening.")
         stop(seen.page)
         assert heard(served, first) == spoken_samples(seen.page, tmp_path)

@@ -205,7 +205,8 @@ const TROUBLE = { busy: "speak_busy", too_many: "speak_full" };
 /** Whether the server says that it stops or starts. */
 async function stopping() {
   try {
-    return (await (await fetch("/readyz", { cache: "no-store" })).json()).status !== "ready";
+    const { status } = await (await fetch("/readyz", { cache: "no-store" })).json();
+    return status === "draining" || status === "loading";
   } catch {
     return true;
   }
