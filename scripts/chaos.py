@@ -285,15 +285,14 @@ class Run:
                     self.played.append(played)
 
 
-def disturb(server: Server, rng: random.Random, kills: int, freezes: int, until: float) -> tuple[int, int]:
+def disturb(server: Server, rng: random.Random, faults: list[str], uptime: float, until: float) -> tuple[int, int]:
     """Kill and freeze in random order until all is done or it is time; returns how often each was done."""
-    faults = ["kill"] * kills + ["freeze"] * freezes
     rng.shuffle(faults)
     done = {"kill": 0, "freeze": 0}
     for fault in faults:
         if rng.random() < 0.9:  # else while it starts
             server.wait()
-        time.sleep(rng.uniform(0.2, 4.0))
+        time.sleep(rng.uniform(0.2, uptime))
         if time.monotonic() > until:
             break
         if fault == "kill":
@@ -335,12 +334,13 @@ def main() -> int:
     arguments.add_argument("--kills", type=int, default=200)
     arguments.add_argument("--freezes", type=int, default=50)
     arguments.add_argument("--minutes", type=float, default=600.0)
+    arguments.add_argument("--uptime", type=float, default=12.0, help="most seconds between two faults")
     arguments.add_argument("--speed", type=float, default=1.0, help="times faster than it was spoken")
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--quick", action="store_true")
     given = arguments.parse_args()
     if given.quick:
-        given.streams, given.kills, given.freezes, given.speed = 3, 3, 1, 2.0
+        given.streams, given.kills, given.freezes, given.speed, given.uptime = 3, 3, 1, 2.0, 4.0
     rng = random.Random(given.seed)
     with tempfile.TemporaryDirectory(prefix="lingting-chaos-") as folder:
         server = Server(Path(folder))
@@ -353,11 +353,12 @@ def main() -> int:
                 expected[played.kind.name].add(played.text)
             for name, texts in expected.items():
                 print(f"{name} undisturbed: {' | '.join(texts)}", flush=True)
+            faults = ["kill"] * given.kills + ["freeze"] * given.freezes
             run = Run(server, said, given.speed)
             began = time.monotonic()
             with ThreadPoolExecutor(given.streams) as pool:
                 speakers = [pool.submit(run.speak) for _ in range(given.streams)]
-                kills, freezes = disturb(server, rng, given.kills, given.freezes, began + given.minutes * 60)
+                kills, freezes = disturb(server, rng, faults, given.uptime, began + given.minutes * 60)
                 run.over.set()
                 for speaker in speakers:
                     speaker.result()
