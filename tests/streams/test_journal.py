@@ -23,7 +23,17 @@ from lingting.recognition.scheduler import Scheduler
 from lingting.recognition.utterance import Writing
 from lingting.streams import StreamPacket, Streams
 from lingting.streams.errors import UnknownStream
-from lingting.streams.journal import DiskStorage, Encrypted, JournalError, MemoryStorage, Storage
+from lingting.streams.journal import (
+    DiskStorage,
+    Encrypted,
+    Ended,
+    JournalError,
+    MemoryStorage,
+    Storage,
+    StreamJournal,
+    recover,
+)
+from lingting.streams.journal.records import decode
 from lingting.streams.packets import Action
 from tests.recognition.fakes import FakeEngine, says
 from tests.recordings import recording
@@ -243,6 +253,64 @@ def test_a_crash_while_the_final_text_is_made_loses_nothing(journal: Storage, un
                     stream.ending.cancel()
             server = start()
             assert await server.send(len(packets) - 1, END, packets[-1]) == undisturbed
+            server.crash()
+
+    run(work)
+
+
+def test_what_became_final_behind_the_last_packet_is_not_decoded_again_after_a_crash(
+    journal: Storage, undisturbed: str
+) -> None:
+    async def work() -> None:
+        packets = sound()
+        async with serving(journal) as start:
+            server = start()
+            for number, audio in enumerate(packets[:-1]):
+                await server.send(number, START if number == 0 else CONTINUE, audio)
+            await server.confirmed(len(undisturbed))
+            ending = asyncio.create_task(server.send(len(packets) - 1, END, packets[-1]))
+            await asyncio.sleep(0)
+            kept = None
+            async with asyncio.timeout(30):
+                while not isinstance(kept, Ended):
+                    kept = await recover(journal, ("acme", ID))
+                    if isinstance(kept, StreamJournal) and kept.place.checkpoint is not None:
+                        assert kept.place.checkpoint.finals <= 3
+                        break
+                    await asyncio.sleep(0.01)
+            ending.cancel()
+            server.crash()
+            for stream in server.streams._live.values():
+                if stream.ending is not None:
+                    stream.ending.cancel()
+            server = start()
+            assert await server.send(len(packets) - 1, END, packets[-1]) == undisturbed
+            assert len(server.engine.begun) < 3, "what was final is not heard again"
+            server.crash()
+
+    run(work)
+
+
+def test_the_final_packet_is_kept_although_its_sound_is_final(undisturbed: str) -> None:
+    storage = MemoryStorage()
+
+    async def work() -> None:
+        packets = sound()
+        async with serving(storage) as start:
+            server = start()
+            for number, audio in enumerate(packets):
+                await server.send(number, START if number == 0 else CONTINUE, audio)
+            await server.confirmed(len(undisturbed))
+            server.engine.gate.clear()
+            ending = asyncio.create_task(server.send(len(packets), END, b""))
+            await asyncio.sleep(0.4)
+            entries = [decode(entry) for _, entry in await storage.recover(("acme", ID))]
+            assert any(isinstance(entry, Ended) or getattr(entry, "action", 0) == END for entry in entries)
+            ending.cancel()
+            server.engine.gate.set()
+            server.crash()
+            server = start()
+            assert await server.send(len(packets), END, b"") == undisturbed
             server.crash()
 
     run(work)

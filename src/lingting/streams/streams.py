@@ -30,6 +30,7 @@ from lingting.streams.sequence import Sequence
 from lingting.streams.types import Lease, LiveSession, OwnerT, StreamState
 
 BYTES_PER_SECOND = 2 * SAMPLE_RATE
+_NOTE_SECONDS = 0.25
 _UNTIMED = RecognitionOptions(timestamps=False)
 _CAUSES: dict[type[LingtingError] | None, str] = {
     None: "final",
@@ -419,7 +420,7 @@ class Streams(Generic[OwnerT]):
                 raise MissingPacket(stream.sequence.expected) from None
             try:
                 async with asyncio.timeout(self._final_seconds):
-                    text = (await stream.session.finish()).text
+                    text = await self._finish(stream)
             except TimeoutError:
                 raise RecognitionFailed("the final text took too long") from None
         except LingtingError as known:
@@ -442,6 +443,19 @@ class Streams(Generic[OwnerT]):
             stream.outcome.set_exception(error)
         else:
             stream.outcome.set_result(text)
+
+    async def _finish(self, stream: _Stream[OwnerT]) -> str:
+        """The final text; what becomes final meanwhile is noted in the journal, so that no restart begins anew."""
+        finishing = asyncio.ensure_future(stream.session.finish())
+        try:
+            while not finishing.done():
+                await asyncio.wait({finishing}, timeout=_NOTE_SECONDS)
+                if stream.kept is not None:
+                    async with stream.lock:
+                        await self._quietly(stream.kept.checkpoint(stream.session.checkpoint, stream.sequence))
+            return finishing.result().text
+        finally:
+            finishing.cancel()
 
     def _fail(self, stream: _Stream[OwnerT], error: LingtingError, *, forget: bool = True) -> None:
         """Ends a stream without a text; whoever waits for its text gets `error`. The journal may keep it."""

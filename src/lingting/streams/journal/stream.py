@@ -75,8 +75,12 @@ class StreamJournal:
         if checkpoint is None or checkpoint is self.place.checkpoint:
             return
         heard = 2 * checkpoint.samples
-        while self._ordered and self._ordered[0][1] + self.numbers[self._ordered[0][0]][1] <= heard:
-            del self.numbers[self._ordered.popleft()[0]]
+        while self._ordered and self._ordered[0][0] != sequence.last:  # the final packet is kept to the end
+            number, begin = self._ordered[0]
+            if begin + self.numbers[number][1] > heard:
+                break
+            self._ordered.popleft()
+            del self.numbers[number]
         number, offset = self._ordered[0] if self._ordered else (self._next, self._end)
         place = Place(
             self.place.options,
