@@ -22,8 +22,10 @@ from tests.models import onnx_files
 @pytest.fixture
 def data_dir(tmp_path: Path, model_dir: Path) -> Path:
     """A data folder with Whisper base."""
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "whisper-base").symlink_to(model_dir)
+    folder = tmp_path / "models" / "whisper-base"
+    folder.mkdir(parents=True)  # of its own: servers of other tests hold the shared one
+    for file in model_dir.iterdir():
+        (folder / file.name).symlink_to(file)
     return tmp_path
 
 
