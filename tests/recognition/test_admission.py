@@ -85,7 +85,7 @@ def test_no_speaker_is_taken_while_live_text_comes_late() -> None:
         recognizer.open_live().abort()
         engine.gate.clear()
         for _ in range(2):
-            scheduler.submit(live_task(engine, Need.BEST, "final", time.monotonic() - 6.0))
+            scheduler.submit(live_task(engine, Need.BEST, "final", time.monotonic() - 12.0))
         with pytest.raises(Overloaded, match="late"):
             recognizer.open_live()
 

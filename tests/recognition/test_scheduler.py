@@ -309,11 +309,25 @@ def test_the_backlog_of_one_flow_counts_as_one_task_and_other_tenants_as_much_as
     assert scheduler.predicted_wait(Account("quiet", "new")) == pytest.approx(backlog)
 
 
-def test_live_lag_is_the_age_of_the_oldest_sound_that_waits(engine: FakeEngine, scheduler: Scheduler) -> None:
+def test_live_lag_is_half_the_age_of_the_oldest_sound_that_waits(engine: FakeEngine, scheduler: Scheduler) -> None:
     hold(engine, scheduler)
     assert scheduler.live_lag() == 0.0
-    scheduler.submit(task(engine, 1, live=True, since=time.monotonic() - 7.0))
+    scheduler.submit(task(engine, 1, live=True, since=time.monotonic() - 14.0))
     assert scheduler.live_lag() >= 7.0
+
+
+def test_among_live_streams_the_age_of_the_sound_decides_whoever_had_more_compute() -> None:
+    engine = Costly()
+    scheduler = Scheduler(1)
+    greedy, other = Account("tenant", "greedy"), Account("tenant", "other")
+    run(engine, [scheduler.submit(task(engine, 1, account=greedy, live=True)) for _ in range(100)])
+    held = hold(engine, scheduler, account=other, live=True)
+    now = time.monotonic()
+    old = scheduler.submit(task(engine, 2, account=greedy, live=True, since=now - 3.0))
+    young = scheduler.submit(task(engine, 3, account=other, live=True, since=now))
+    run(engine, [held, old, young])
+    assert engine.begun[-2:] == [2, 3]
+    scheduler.close()
 
 
 def test_a_future_is_settled_once_whatever_is_cancelled_meanwhile() -> None:

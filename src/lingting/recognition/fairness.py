@@ -52,6 +52,14 @@ class Shares:
             return 0.0
         return max(tenant.clock, tenant.flows.get(account.flow, 0.0)) - ALLOWANCE
 
+    def leads(self, account: Account, now: float) -> tuple[Seconds, Seconds]:
+        """By how much the account's tenant, and the flow within it, have had more than their shares; 0 within them."""
+        tenant = self._tenants.get(account.tenant)
+        if tenant is None:
+            return 0.0, 0.0
+        flow = tenant.flows.get(account.flow, 0.0)
+        return max(0.0, tenant.clock - ALLOWANCE - now), max(0.0, flow - ALLOWANCE - now)
+
     def charge(self, account: Account, cost: Seconds, now: float) -> None:
         """Compute of `cost` seconds of one lane was used for this account, which has a task still."""
         tenant = self._tenants.setdefault(account.tenant, _Tenant())

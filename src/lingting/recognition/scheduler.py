@@ -31,6 +31,8 @@ LIVE_FOR: Seconds = 3.0
 _GATHER: Seconds = 2.0
 """A batch with room waits for tasks like it that are late at most this much later."""
 
+_LIVE_PENALTY: Seconds = 1.0
+
 _ATTEMPTS = 2
 """How often a task may have been in a step that cost the engine its process."""
 
@@ -204,11 +206,14 @@ class Scheduler:
             return self._load_now(time.monotonic())
 
     def live_lag(self) -> Seconds:
-        """How late live text is lately: seconds from the arrival of the oldest sound of a live task to its text."""
+        """How late live text is lately, on average: seconds from the arrival of the oldest sound of a task to its text.
+
+        What waits for more than twice as long counts half.
+        """
         now = time.monotonic()
         with self._wake:
             waiting = max((now - item.task.since for item in self._ready if item.task.live), default=0.0)
-            return max(waiting, self._lag_now(now))
+            return max(waiting / 2, self._lag_now(now))
 
     @property
     def heard_at(self) -> float:
@@ -271,7 +276,7 @@ class Scheduler:
         items = [item for item in self._ready if item.task.live or not full]
         if not items:
             return []
-        late = {item: self._late(item.task) for item in items}
+        late = {item: self._late(item.task, now) for item in items}
         free = [item for item in items if not self._waits(item, items, now)] or items
         first = min(free, key=late.__getitem__)
         if not first.together:
@@ -287,9 +292,16 @@ class Scheduler:
             self._ready.remove(item)
         return batch
 
-    def _late(self, task: Task) -> float:
-        """When a task is late, its account's share counted."""
-        return max(task.since, self._shares.earliest(task.account)) + task.within
+    def _late(self, task: Task, now: float) -> float:
+        """When a task is late, its account's share counted.
+
+        Live flows cannot have much more than their share, as nobody speaks faster than time goes: among those of a
+        tenant the age of the sound decides, and a share that was passed costs a second at most.
+        """
+        if not task.live:
+            return max(task.since, self._shares.earliest(task.account)) + task.within
+        tenant, flow = self._shares.leads(task.account, now)
+        return task.deadline + tenant + min(flow, _LIVE_PENALTY)
 
     def _drop_cancelled(self) -> None:
         gone = [item for item in self._ready if item.task.future.cancelled()]
