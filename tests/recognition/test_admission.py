@@ -16,6 +16,7 @@ from lingting.errors import Overloaded
 from lingting.recognition.engine import Need, Outcome, Request, Work
 from lingting.recognition.live import LiveConfig
 from lingting.recognition.oneshot import Recognizer
+from lingting.recognition.openings import Openings
 from lingting.recognition.partials import LiveEngines
 from lingting.recognition.scheduler import Scheduler, Task
 from lingting.recognition.utterance import Writing
@@ -76,6 +77,22 @@ def test_speakers_who_begin_at_once_are_taken_as_far_as_the_machine_can_carry_th
             session.abort()
 
     with_recognizer(work, engine)
+
+
+def test_streams_that_take_the_place_of_others_are_not_taken_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("lingting.recognition.openings.time.monotonic", lambda: now[0])
+    openings = Openings()
+    for _ in range(20):
+        openings.opened()
+    assert openings.new == 20
+    for _ in range(60):
+        now[0] += 1.0
+        openings.closed()
+        openings.opened()
+    assert openings.new < 0.1
+    openings.opened()
+    assert 1.0 <= openings.new < 1.1
 
 
 def test_no_speaker_is_taken_while_live_text_comes_late() -> None:

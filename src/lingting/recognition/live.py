@@ -66,6 +66,7 @@ class LiveSession:
         options: what the caller asked for.
         account: who it is for.
         observer: is told how late text comes.
+        on_close: is called once, when the session is over.
     """
 
     def __init__(
@@ -81,7 +82,9 @@ class LiveSession:
         options: RecognitionOptions,
         account: Account | None = None,
         observer: Observer = NOBODY,
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_close = on_close
         self._observer = observer
         self._config = config
         self._listeners = listeners
@@ -333,6 +336,7 @@ class LiveSession:
         if self._closed:
             return
         self._closed = True
+        self._on_close()
         self._finals.close()
         if self._current is not None:
             self._current.close()

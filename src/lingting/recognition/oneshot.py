@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
-from collections import deque
 from collections.abc import AsyncGenerator
 from concurrent.futures import Executor
 from contextlib import aclosing
@@ -33,6 +31,7 @@ from lingting.recognition.endpoint import EndpointConfig
 from lingting.recognition.engine import Heard, Request
 from lingting.recognition.live import LiveConfig, LiveSession
 from lingting.recognition.observer import NOBODY, Observer
+from lingting.recognition.openings import SHOWS_AFTER, Openings
 from lingting.recognition.partials import LiveEngines
 from lingting.recognition.reading import in_order, segments
 from lingting.recognition.scheduler import Scheduler, Task
@@ -92,7 +91,7 @@ class Recognizer:
         self._gate = gate or GateConfig()
         self._max_wait = max_wait
         self._max_lag = max_lag
-        self._opened: deque[float] = deque()
+        self._openings = Openings()
         self._flows = count()
 
     def admit(self, account: Account | None = None, *, live: bool = False) -> None:
@@ -115,13 +114,10 @@ class Recognizer:
         lag = self._scheduler.live_lag()
         if lag > self._max_lag:
             raise Overloaded(f"live text comes {lag:.0f} s late; try again later", retry_after=lag)
-        now = time.monotonic()
-        while self._opened and now - self._opened[0] > _NEW:
-            self._opened.popleft()
-        new = len(self._opened) + 1
+        new = self._openings.new + 1
         expected = self._scheduler.load() + new * self._live_cost()
         if expected > _FULL * self._scheduler.lanes and math.isfinite(self._max_lag):
-            raise Overloaded(f"{new} streams begin at once; try again in a moment", retry_after=_NEW / 2)
+            raise Overloaded(f"{new:.0f} streams begin at once; try again in a moment", retry_after=SHOWS_AFTER / 2)
 
     def _live_cost(self) -> float:
         """Lanes that a speaker needs at least: a final text every few seconds, and guesses now and then."""
@@ -206,7 +202,7 @@ class Recognizer:
             Overloaded: the server is too busy for another stream.
         """
         self.admit_live(account)
-        self._opened.append(time.monotonic())
+        self._openings.opened()
         return LiveSession(
             self._scheduler,
             self._engines,
@@ -218,6 +214,7 @@ class Recognizer:
             options=options or RecognitionOptions(),
             account=self._flow(account),
             observer=self._observer,
+            on_close=self._openings.closed,
         )
 
     async def warm_up(self) -> None:
@@ -242,8 +239,6 @@ class Recognizer:
         return asyncio.wrap_future(self._scheduler.submit(task))
 
 
-_NEW: Seconds = 10.0
-"""A stream is new for so long: what it costs does not show yet in what the machine does."""
 _UTTERANCE: Seconds = 7.0
 _REFRESH: Seconds = 3.0
 _FULL = 2.0
