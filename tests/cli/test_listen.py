@@ -18,6 +18,7 @@ import pytest
 from lingting.cli import listen as command
 from lingting.cli.listen import last_lines
 from lingting.errors import LingtingError
+from lingting.extras import install_command
 from tests.conftest import LINGTING, LiveServer
 from tests.recordings import recording
 
@@ -85,7 +86,8 @@ def test_without_the_package_it_says_how_to_get_a_microphone(tmp_path: Path) -> 
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert shown.returncode == 1
-    command = f"{sys.executable} -m pip install 'sounddevice>=0.4.6'"
+    command = install_command("microphone")
+    assert "-m pip install 'sounddevice>=0.4.6'" in command
     assert shown.stderr == (
         f"lingting: a microphone needs the package sounddevice: {command}, or hear a recording with --file\n"
     )
