@@ -443,7 +443,7 @@ def test_a_bad_field_of_a_packet_is_named(server: Running, body: Any, expected: 
     before = server.service.streams.live  # the server is shared
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     check(server.post(STREAM, key=server.key, data=data), 400, expected)
-    assert server.service.streams.live == before
+    assert server.service.streams.live <= before
 
 
 def ok(stream_id: str, sequence_id: int, text: str) -> dict[str, Any]:
@@ -569,7 +569,7 @@ def test_a_stream_is_answered_packet_by_packet(server: Running, name: str) -> No
         else:
             field, value, description = expected
             check(answer, 400, invalid((field, value, description.format(stream_id))))
-    assert server.service.streams.live == before
+    assert server.service.streams.live <= before
 
 
 @pytest.mark.parametrize(

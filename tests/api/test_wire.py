@@ -161,7 +161,7 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_costs_nothing(server: Ru
     for path in (FILE, STREAM, FLASH):
         server.raw(request("POST", path, b"{", Authorization=f"Bearer {server.key}", Content_Length="1000"))
     assert requests.get(server.url + "/readyz", timeout=5).status_code == 200
-    assert server.service.streams.live == before
+    assert server.service.streams.live <= before
 
 
 def test_a_connection_serves_many_requests_and_errors(server: Running) -> None:
