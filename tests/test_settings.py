@@ -106,3 +106,23 @@ def test_half_of_tls_is_refused(monkeypatch: pytest.MonkeyPatch, given: str, mis
 
 def test_every_setting_has_a_description() -> None:
     assert [name for name, field in settings.Settings.model_fields.items() if not field.description] == []
+
+
+def test_a_node_of_a_cluster_needs_a_secret_and_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINGTING_CLUSTER_ROLE", "home")
+    with pytest.raises(SettingsError, match="cluster_secret is missing or short"):
+        settings.load()
+    monkeypatch.setenv("LINGTING_CLUSTER_SECRET", "a long random text for tests")
+    assert settings.load().node
+    monkeypatch.setenv("LINGTING_CLUSTER_NODE", "rack-1")
+    assert settings.load().node == "rack-1"
+    monkeypatch.setenv("LINGTING_JOURNAL", "disk")
+    monkeypatch.setenv("LINGTING_JOURNAL_KEY", "a long random text for tests")
+    with pytest.raises(SettingsError, match="a cluster keeps its journal"):
+        settings.load()
+
+
+def test_a_home_listens_on_host_and_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINGTING_CLUSTER_LISTEN", "10.0.0.5")
+    with pytest.raises(SettingsError, match=r"host:port such as 10\.0\.0\.5:8400"):
+        settings.load()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import socket
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,7 +23,7 @@ from lingting.errors import SettingsError
 PREFIX = "LINGTING_"
 NOT_SETTINGS = {"LINGTING_CONFIG", "LINGTING_SPEECH_DIR", "LINGTING_FORBID_SKIPS", "LINGTING_API_KEY"}
 
-_LEAST_JOURNAL_KEY = 16
+_LEAST_SECRET = 16
 
 Count = Annotated[int, Field(ge=1)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
@@ -216,6 +217,25 @@ class Settings(BaseSettings):
         30.0, description="How long a stop waits for what is in flight; new work is refused meanwhile."
     )
 
+    # -- many machines ------------------------------------------------------------------------------------------------
+    cluster_role: Literal["none", "door", "home"] = Field(
+        "none",
+        description="What this server is in a cluster: none works for itself; a door answers callers and recognises "
+        "nothing; a home recognises and answers doors.",
+    )
+    cluster_redis_url: str = Field(
+        "redis://127.0.0.1:6379/0", description="Redis in which the nodes of a cluster find one another's streams."
+    )
+    cluster_secret: SecretStr | None = Field(
+        None, description="What doors and homes prove to one another that they know: a long random text, kept secret."
+    )
+    cluster_listen: str = Field(
+        "127.0.0.1:0", description="Address on which a home listens for doors, host:port; port 0 takes a free one."
+    )
+    cluster_node: str = Field(
+        "", description="Name of this node, as others see it; the host's name and the process id when unset."
+    )
+
     # -- operations ---------------------------------------------------------------------------------------------------
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
     metrics_public: bool = Field(False, description="Show /metrics to other machines too, not only to this one.")
@@ -261,13 +281,38 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _journal_needs_a_key(self) -> Settings:
         if self.journal != "memory" and (
-            self.journal_key is None or len(self.journal_key.get_secret_value()) < _LEAST_JOURNAL_KEY
+            self.journal_key is None or len(self.journal_key.get_secret_value()) < _LEAST_SECRET
         ):
             raise ValueError(
-                f"journal_key is missing or short: journal={self.journal} needs one of {_LEAST_JOURNAL_KEY} characters "
+                f"journal_key is missing or short: journal={self.journal} needs one of {_LEAST_SECRET} characters "
                 "or more, such as `openssl rand -hex 32` gives"
             )
         return self
+
+    @field_validator("cluster_listen")
+    @classmethod
+    def _host_and_port(cls, value: str) -> str:
+        if not re.fullmatch(r"\S+:\d{1,5}", value) or int(value.rpartition(":")[2]) > 65535:
+            raise ValueError("write host:port such as 10.0.0.5:8400")
+        return value
+
+    @model_validator(mode="after")
+    def _cluster_needs_a_secret(self) -> Settings:
+        if self.cluster_role == "none":
+            return self
+        if self.cluster_secret is None or len(self.cluster_secret.get_secret_value()) < _LEAST_SECRET:
+            raise ValueError(
+                f"cluster_secret is missing or short: cluster_role={self.cluster_role} needs one of {_LEAST_SECRET} "
+                "characters or more, the same on every node, such as `openssl rand -hex 32` gives"
+            )
+        if self.journal != "memory":
+            raise ValueError("journal is set: leave it unset, a cluster keeps its journal in cluster_redis_url")
+        return self
+
+    @property
+    def node(self) -> str:
+        """The name of this node of a cluster."""
+        return self.cluster_node or f"{socket.gethostname()}-{os.getpid()}"
 
     @property
     def tls(self) -> bool:

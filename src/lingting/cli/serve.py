@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from lingting.api.server import StartableBackend
     from lingting.settings import Settings
 
 app = typer.Typer(add_completion=False)
@@ -45,14 +47,32 @@ def serve(
     forbid_core_dumps()
     logs.configure(settings.log_level, settings.log_format)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    prepare(settings)
+    if settings.cluster_role != "door":
+        prepare(settings)
 
-    from lingting import service
     from lingting.api import server
 
-    built = service.build(settings)
-    status = server.run(built, on_ready=lambda url: greet(settings, url, built.access.invitations.create))
-    raise typer.Exit(status)
+    built = _built(settings)
+
+    def ready(url: str) -> None:
+        if settings.cluster_role == "home":
+            sys.stdout.write(f"Ready on {url}\n")
+            sys.stdout.flush()
+        else:
+            greet(settings, url, built.access.invitations.create)
+
+    raise typer.Exit(server.run(built, on_ready=ready))
+
+
+def _built(settings: Settings) -> StartableBackend:
+    """The service of this server's role."""
+    if settings.cluster_role != "none":
+        from lingting import cluster
+
+        return cluster.build(settings)
+    from lingting import service
+
+    return service.build(settings)
 
 
 def prepare(settings: Settings) -> None:
