@@ -220,7 +220,7 @@ def test_wrong_messages_neither_break_the_server_nor_hold_a_place(server: Runnin
     key = server.new_key(limits={"streams": 1})
     for number in range(12):
         rng = random.Random(number)
-        with peer(server, path, key=key, max_size=None) as opened:
+        with peer(server, path, key=key, max_size=None, max_queue=None) as opened:
             with contextlib.suppress(ConnectionClosed):
                 for _ in range(60):
                     opened.say(texts(rng))
