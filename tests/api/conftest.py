@@ -31,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.fixture(autouse=True)
 def well(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Puts the fakes back after a test that broke them."""
+    """Puts the fakes back after a test that broke them, and sees that it ended its streams."""
     yield
     if "server" in request.fixturenames:
         service = request.getfixturevalue("server").service
@@ -41,3 +41,4 @@ def well(request: pytest.FixtureRequest) -> Iterator[None]:
         server = request.getfixturevalue("server")
         server.call(service.finals.set)
         server.call(service.live.clear)
+        assert service.streams.live == 0, "the test leaves a stream open on the server that others use too"

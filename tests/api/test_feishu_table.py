@@ -621,6 +621,7 @@ def test_the_packet_that_opens_a_stream_may_name_hot_words_and_a_language(server
         answer = server.post(STREAM, key=key, json=packet_body("withoptions00001", 0, 1, pcm(0.1)), headers=wrong)
         assert (answer.status_code, answer.json()["code"]) == (400, 1040101)
         assert answer.json()["error"]["field_violations"][0]["field"] == next(iter(wrong))
+    assert server.post(STREAM, key=key, json=packet_body("withoptions00000", 1, 2)).status_code == 200
 
 
 @pytest.mark.parametrize("speech", ["", {}, {"speech": ""}, None])
