@@ -28,6 +28,7 @@ from lingting.recognition.utterance import Writing
 from lingting.remembered import last_language_model, remember_language_model
 from lingting.settings import Settings
 from lingting.streams import Streams
+from lingting.streams.awake import AwakeClock
 from lingting.streams.journal import DiskStorage, Encrypted, Storage
 from lingting.text import grammars
 
@@ -145,6 +146,7 @@ class Service:
             max_seconds=settings.stream_max_seconds,
             window=settings.stream_window,
             journal=_journal(settings),
+            clock=AwakeClock(settings.stream_idle_seconds / 2),
         )
         self._recognition: Recognition | None = None
         self.metrics.gauge(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from lingting.domain import RecognitionOptions, Transcript
 from lingting.errors import LingtingError, StreamBehind
 from lingting.recognition.finals import Checkpoint
 from lingting.streams import StreamPacket, Streams
+from lingting.streams.awake import AwakeClock
 from lingting.streams.packets import Action
 
 START, CONTINUE, END, ABORT = Action.START, Action.CONTINUE, Action.END, Action.ABORT
@@ -112,9 +114,9 @@ class Place:
 
 
 class Bench:
-    """Streams with a clock that is turned by hand."""
+    """Streams with a clock that is turned by hand; `awake` is the most that counts of a turn."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, awake: float = inf, **settings: Any) -> None:
         self.now = 1000.0
         self.places = Places(settings.pop("places", 20))
         self.sessions: list[Session] = []
@@ -123,7 +125,7 @@ class Bench:
         self.streams: Streams[Tenant] = Streams(
             self._open,
             lease=self.places.acquire,
-            clock=lambda: self.now,
+            clock=AwakeClock(awake, lambda: self.now),
             **({"grace_seconds": 0.01} | settings),
         )
 

@@ -15,6 +15,7 @@ import pytest
 from lingting.audio.pcm import samples_to_pcm16
 from lingting.audio.voice import VoiceDetector
 from lingting.domain import SAMPLE_RATE, RecognitionOptions
+from lingting.errors import Overloaded
 from lingting.recognition.endpoint import EndpointConfig
 from lingting.recognition.engine import Heard, Request
 from lingting.recognition.live import LiveConfig, LiveSession
@@ -381,6 +382,49 @@ def test_a_stop_leaves_streams_in_the_journal_and_does_not_wait_for_them(journal
             for number, audio in enumerate(packets[20:], 20):
                 text = await server.send(number, END if number == len(packets) - 1 else CONTINUE, audio)
             assert text == undisturbed
+            server.crash()
+
+    run(work)
+
+
+def test_a_server_that_stops_again_before_a_stream_came_back_leaves_it_to_the_next(
+    journal: Storage, undisturbed: str
+) -> None:
+    async def work() -> None:
+        packets = sound()
+        async with serving(journal) as start:
+            server = start()
+            for number, audio in enumerate(packets[:20]):
+                await server.send(number, START if number == 0 else CONTINUE, audio)
+            server.crash()
+            server = start()
+            await server.streams.drain(0.0)
+            with pytest.raises(Overloaded, match="goes on behind its restart"):
+                await server.send(20, CONTINUE, packets[20])
+            server.crash()
+            server = start()
+            for number, audio in enumerate(packets[20:], 20):
+                text = await server.send(number, END if number == len(packets) - 1 else CONTINUE, audio)
+            assert text == undisturbed
+            server.crash()
+
+    run(work)
+
+
+def test_a_packet_that_was_kept_is_acknowledged_although_nothing_can_be_dropped_now() -> None:
+    class Full(MemoryStorage):
+        async def checkpoint(self, key: tuple[str, str], entry: bytes, first: int) -> int:
+            raise JournalError("the disk is full", 1.0)
+
+    async def work() -> None:
+        packets = sound()
+        async with serving(Full()) as start:
+            server = start()
+            for number, audio in enumerate(packets[:40]):
+                await server.send(number, START if number == 0 else CONTINUE, audio)
+                if number == 30:
+                    await server.confirmed(3)
+            assert server.streams.journal_errors > 0
             server.crash()
 
     run(work)

@@ -75,12 +75,6 @@ def files(folder: Path) -> list[Path]:
     return [file for file in folder.rglob("*") if file.is_file()]
 
 
-def age(folder: Path, seconds: float) -> None:
-    """Let everything look as if nobody had written to it for so long."""
-    for place in folder.rglob("*"):
-        os.utime(place, (time.time() - seconds, time.time() - seconds))
-
-
 def run(work: Awaitable[Any]) -> Any:
     async def whole() -> Any:
         return await work
@@ -155,6 +149,23 @@ def test_what_a_crash_cut_short_is_left_out_and_what_follows_is_kept(tmp_path: P
     run(work())
 
 
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_crash_within_the_first_entry_of_a_segment_costs_none_of_those_behind(tmp_path: Path, before: int) -> None:
+    async def work() -> None:
+        first = DiskStorage(tmp_path)
+        kept = [(number, os.urandom(SEGMENT_BYTES)) for number in range(before)]
+        for _, entry in kept:
+            await first.append(KEY, entry)
+        await first.append(KEY, b"cut short")
+        os.truncate(max(files(tmp_path)), 5)
+        again = DiskStorage(tmp_path)
+        assert await again.recover(KEY) == kept
+        assert await again.append(KEY, b"on") == before
+        assert await DiskStorage(tmp_path).recover(KEY) == [*kept, (before, b"on")]
+
+    run(work())
+
+
 def test_files_are_private_and_hold_nothing_readable(tmp_path: Path) -> None:
     async def work() -> None:
         await Encrypted(DiskStorage(tmp_path / "journal"), SECRET).append(KEY, b"what was said")
@@ -185,16 +196,27 @@ def test_an_entry_of_one_stream_is_none_of_another(tmp_path: Path) -> None:
     run(work())
 
 
-def test_old_streams_of_a_former_run_are_swept_and_live_ones_are_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("set_by", [-3600, 0, 3600])
+def test_what_a_former_process_left_is_swept_when_nobody_went_on_with_it_whatever_the_time_of_day(
+    tmp_path: Path, set_by: float
+) -> None:
     async def work() -> None:
-        await DiskStorage(tmp_path).append(OTHER, b"old")
-        age(tmp_path, 100)
-        storage = DiskStorage(tmp_path)
-        await storage.append(KEY, b"new")
-        age(tmp_path, 100)
+        left = DiskStorage(tmp_path)
+        await left.append(OTHER, b"left")
+        await left.append(KEY, b"gone on with")
+        for file in files(tmp_path):
+            os.utime(file, (time.time() - set_by, time.time() - set_by))
+        now = [1000.0]
+        storage = DiskStorage(tmp_path, lambda: now[0])
+        await storage.sweep(60)
+        assert await storage.recover(KEY) == [(0, b"gone on with")]
+        now[0] += 59
+        await storage.sweep(60)
+        assert len(files(tmp_path)) == 2
+        now[0] += 2
         await storage.sweep(60)
         assert await storage.recover(OTHER) == []
-        assert await storage.recover(KEY) == [(0, b"new")]
+        assert await storage.recover(KEY) == [(0, b"gone on with")]
 
     run(work())
 

@@ -338,6 +338,20 @@ def test_the_sweeper_ends_idle_streams_by_itself() -> None:
     run(scenario)
 
 
+def test_a_stream_does_not_end_because_the_server_stood_still() -> None:
+    async def scenario() -> None:
+        bench = Bench(idle_seconds=60, awake=30)
+        await bench.send(0, START)
+        bench.now += 3600
+        assert await bench.send(1, CONTINUE, pcm(1)) == "1 so far"
+        for _ in range(61):
+            bench.now += 1
+            bench.streams.sweep()
+        assert bench.streams.live == 0
+
+    run(scenario)
+
+
 def test_an_expired_stream_is_gone_even_before_it_is_swept() -> None:
     async def scenario() -> None:
         bench = Bench(idle_seconds=60)

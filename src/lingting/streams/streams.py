@@ -278,7 +278,7 @@ class Streams(Generic[OwnerT]):
         if len(packet.audio) > self._max_bytes:
             raise StreamTooLong(packet.sequence_id, self._max_seconds)
         if self._draining:
-            raise Overloaded("the server is stopping; no new stream is taken", retry_after=5.0)
+            raise _stopping("no new stream is taken")
         opened = self._opening[key] = asyncio.Event()
         try:
             stream = await self._begin(owner, key, packet.sequence_id, options)
@@ -320,8 +320,10 @@ class Streams(Generic[OwnerT]):
                     key, Final(found.sequence_id, found.digest, self._clock(), found.text, None, found.seconds)
                 )
                 return None
-            if found is None or self._draining:
+            if found is None:
                 return None
+            if self._draining:
+                raise _stopping("the stream goes on behind its restart")
             place = found.place
             stream = await self._begin(owner, key, place.base, place.options.options(), again=True)
             stream.kept = found
@@ -353,8 +355,7 @@ class Streams(Generic[OwnerT]):
             if self._live.get(stream.key) is not stream:
                 raise UnknownStream(stream.key[1], self._idle_seconds)
             added = self._accept(stream, packet)
-            with self._journalling():
-                await kept.checkpoint(stream.session.checkpoint, stream.sequence)
+            await self._quietly(kept.checkpoint(stream.session.checkpoint, stream.sequence))
             return added
 
     def _take(self, stream: _Stream[OwnerT], packet: StreamPacket) -> float:
@@ -487,7 +488,7 @@ class Streams(Generic[OwnerT]):
             self._spawn(self._quietly(self._journal.forget(key)))
 
     async def _quietly(self, work: Awaitable[None]) -> None:
-        """What the journal cannot do now it sweeps later."""
+        """What the journal cannot drop now it drops later."""
         with contextlib.suppress(JournalError), self._journalling():
             await work
 
@@ -510,6 +511,10 @@ class Streams(Generic[OwnerT]):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _stopping(what: str) -> Overloaded:
+    return Overloaded(f"the server is stopping; {what}", retry_after=5.0)
 
 
 def _retrieve(outcome: asyncio.Future[str]) -> None:

@@ -44,10 +44,17 @@ class _Writer:
 
 
 class DiskStorage:
-    """Keeps entries under `folder`, which no other process uses. Files are private to the user."""
+    """Keeps entries under `folder`, which no other process uses. Files are private to the user.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: where; it is made when something is kept.
+        clock: seconds that only go forward, whatever happens to the time of day.
+    """
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder = folder
+        self._clock = clock
+        self._opened_at = clock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._writers: dict[Key, _Writer] = {}
 
@@ -110,6 +117,7 @@ class DiskStorage:
         entries: list[tuple[int, bytes]] = []
         for file in sorted(folder.glob("*")) if folder.is_dir() else ():
             data, position, number = file.read_bytes(), 0, int(file.name)
+            before = len(entries)
             while position + _HEAD.size <= len(data):
                 length, checksum = _HEAD.unpack_from(data, position)
                 entry = data[position + _HEAD.size : position + _HEAD.size + length]
@@ -118,6 +126,8 @@ class DiskStorage:
                 entries.append((number, entry))
                 number += 1
                 position += _HEAD.size + length
+            if len(entries) == before:
+                file.unlink()  # its name is that of the next segment, which must not begin behind what was cut short
         if entries:
             # what a crash cut short stays behind in a segment that is never written again
             self._writers[key] = _Writer(folder, self._segments(folder), entries[-1][0] + 1, SEGMENT_BYTES)
@@ -128,11 +138,11 @@ class DiskStorage:
         shutil.rmtree(self._place(key), ignore_errors=True)
 
     def _sweep(self, seconds: float) -> None:
-        if not self._folder.is_dir():
-            return
+        if self._clock() - self._opened_at <= seconds or not self._folder.is_dir():
+            return  # what a former process left may be gone on with
         live = {writer.folder for writer in self._writers.values()}
         for folder in self._folder.iterdir():
-            if folder not in live and _written(folder) < time.time() - seconds:
+            if folder not in live:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _open(self, key: Key) -> _Writer:
@@ -152,11 +162,3 @@ class DiskStorage:
     @staticmethod
     def _segments(folder: Path) -> list[int]:
         return sorted(int(file.name) for file in folder.glob("*"))
-
-
-def _written(folder: Path) -> float:
-    """When something was last written to a stream's folder; 0 for one that is gone."""
-    try:
-        return max((file.stat().st_mtime for file in folder.iterdir()), default=folder.stat().st_mtime)
-    except OSError:
-        return 0.0

@@ -37,7 +37,7 @@ class Storage(Protocol):
         """Drop everything of a stream."""
 
     async def sweep(self, seconds: float) -> None:
-        """Drop streams to which nothing was appended for so long."""
+        """Drop streams that a former process left and nobody went on with for so long."""
 
     async def close(self) -> None:
         """Let go of files and connections."""
