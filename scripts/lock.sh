@@ -1,6 +1,6 @@
 #!/bin/sh
-# Resolves the dependencies of pyproject.toml into requirements/serve.txt and requirements/dev.txt, for every platform
-# and Python at once. `make lock ARGS=--upgrade` takes newer versions; without it the locked ones stay where they can.
+# Resolves the dependencies of pyproject.toml into the locks of requirements/ (serve: one machine, dev: tests and checks,
+# cluster: several machines, ray: several that Ray places) and of scripts/deploy, for every platform and Python at once. `make lock ARGS=--upgrade` takes newer versions; without it the locked ones stay where they can.
 set -eu
 cd "$(dirname "$0")/.."
 tool=.cache/lock
@@ -14,4 +14,9 @@ compile() {
 compile pyproject.toml requirements/build.in -o requirements/serve.txt "$@"
 compile pyproject.toml requirements/build.in --extra redis --extra postgresql --extra sherpa --group dev \
     -c requirements/serve.txt -o requirements/dev.txt "$@"
-echo "requirements/serve.txt and requirements/dev.txt are written."
+compile pyproject.toml requirements/build.in --extra redis --extra postgresql --extra sherpa \
+    -c requirements/dev.txt -o requirements/cluster.txt "$@"
+compile pyproject.toml requirements/build.in --extra cluster --extra sherpa \
+    -c requirements/dev.txt -o requirements/ray.txt "$@"
+compile scripts/deploy/requirements.in -o scripts/deploy/requirements.txt "$@"
+echo "The locks of requirements/ and scripts/deploy/requirements.txt are written."
