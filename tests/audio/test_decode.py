@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 import struct
 from contextlib import asynccontextmanager
 
@@ -13,6 +14,7 @@ import pytest
 
 from lingting.audio.decode import Decoder
 from lingting.audio.pcm import pcm16_to_samples
+from lingting.audio.process import DecodingProcess
 from lingting.errors import AudioError, AudioTooLong, EmptyAudio, LingtingError, UndecodableAudio
 from tests.audio.sounds import buzz, encode
 
@@ -283,21 +285,34 @@ def test_a_decoder_that_runs_out_of_memory_or_time_costs_one_error(tmp_path):
         _once(path, base_seconds=0.0, seconds_per_second=0.0)
 
 
-def test_a_killed_process_is_replaced(tmp_path):
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_process_that_is_killed_or_stopped_costs_a_delay_and_no_file(tmp_path, blow):
     path = _encode(tmp_path, "mp3")
 
     async def main():
         async with _decoder() as decoder:
-            await _decode(decoder, path)
+            undisturbed = await _decode(decoder, path)
             for worker in _workers():
-                worker.kill()
-                worker.wait()
-            with pytest.raises(UndecodableAudio):
-                await _decode(decoder, path)
+                worker.send_signal(blow)
+            again = await _decode(decoder, path)
             assert decoder.replaced == 1
-            return await _decode(decoder, path)
+            np.testing.assert_array_equal(again, undisturbed)
 
-    assert asyncio.run(main()).size
+    asyncio.run(main())
+
+
+def test_a_file_over_which_every_process_is_killed_is_an_error_that_says_so(tmp_path, monkeypatch):
+    path = _encode(tmp_path, "mp3")
+    ask = DecodingProcess.ask
+
+    async def killed(process, *arguments):
+        for worker in _workers():
+            worker.kill()
+        return await ask(process, *arguments)
+
+    monkeypatch.setattr(DecodingProcess, "ask", killed)
+    with pytest.raises(UndecodableAudio, match="killed twice"):
+        _once(path)
 
 
 def test_nothing_is_left_after_success_failure_and_cancellation(tmp_path):

@@ -31,7 +31,8 @@ _KNOWN = ", ".join(DECLARED)
 class Decoder:
     """Decodes files with at most `workers` processes, started when first needed and kept; for one event loop.
 
-    A process that dies, hangs or takes too much is killed, costs its own file one error, and is replaced.
+    A process that dies, hangs or takes too much is killed, costs its own file one error, and is replaced. One that is
+    killed or stopped from outside costs a delay: another takes its file.
 
     Args:
         workers: processes at once; further calls wait, those of each tenant in turn.
@@ -186,23 +187,31 @@ class Decoder:
     async def _run(
         self, path: Path, output: int, room: Reservation, job: dict[str, Any], seconds: Seconds
     ) -> dict[str, Any]:
-        async with self._process() as process:
-            try:
-                async with asyncio.timeout(seconds):
-                    reply = await process.ask(path, output, job, room)
-            except TimeoutError:
-                process.end()
-                self.replaced += 1
-                message = f"decoding it takes longer than {seconds:.0f} seconds"
-                return {"error": "undecodable", "message": message}
-            if reply is None:
+        """What a process says of a file; it is given to another when the first is killed or stopped from outside."""
+        message: str | None = None
+        for _ in range(2):
+            async with self._process() as process:
+                try:
+                    async with asyncio.timeout(seconds):
+                        reply = await process.ask(path, output, job, room)
+                except TimeoutError:
+                    process.end()
+                    self.replaced += 1
+                    message = f"decoding it takes longer than {seconds:.0f} seconds"
+                    return {"error": "undecodable", "message": message}
+                if reply is not None:
+                    return reply
                 if self._closed:
                     raise LingtingError("the server is stopping")
                 message = await asyncio.to_thread(process.cause_of_death)
                 process.end()
                 self.replaced += 1
-                return {"error": "undecodable", "message": message}
-            return reply
+                if message is not None:
+                    break
+            os.ftruncate(output, 0)
+            os.lseek(output, 0, os.SEEK_SET)
+            room.resize(0)
+        return {"error": "undecodable", "message": message or "the process that decoded it was killed twice"}
 
     @contextlib.asynccontextmanager
     async def _process(self) -> AsyncIterator[DecodingProcess]:

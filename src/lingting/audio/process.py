@@ -20,6 +20,8 @@ _START_SECONDS = 60.0
 _END_SECONDS: Seconds = 5.0
 """A process that has closed its socket gets so long to end by itself."""
 
+_WATCH_SECONDS: Seconds = 1.0
+
 COMMAND = (sys.executable, "-m", "lingting.audio.worker")
 
 
@@ -65,7 +67,7 @@ class DecodingProcess:
         self.confined = tuple(line.decode().split()[1:])
 
     async def ask(self, path: Path, output: int, job: dict[str, Any], room: Reservation) -> dict[str, Any] | None:
-        """Have one file decoded; None when the process died over it.
+        """Have one file decoded; None when the process died over it, or was stopped and is ended therefore.
 
         Args:
             output: descriptor of the file that takes the samples.
@@ -83,6 +85,14 @@ class DecodingProcess:
             return None
         finally:
             os.close(source)
+        watching = asyncio.create_task(self._watch())
+        try:
+            return await self._answer(room)
+        finally:
+            watching.cancel()
+
+    async def _answer(self, room: Reservation) -> dict[str, Any] | None:
+        assert self._socket is not None
         refused: LingtingError | None = None
         while (line := await self._line()) is not None:
             reply: dict[str, Any] = json.loads(line)
@@ -99,6 +109,26 @@ class DecodingProcess:
             except OSError:
                 return None
         return None
+
+    async def _watch(self) -> None:
+        """End the process when somebody has stopped it (SIGSTOP): it would not go on by itself."""
+        seen = False
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            stopped = self._stopped()
+            if stopped and seen:
+                self.end()
+                return
+            seen = stopped
+
+    def _stopped(self) -> bool:
+        """Whether the process is stopped, where the kernel says so (Linux)."""
+        assert self._process is not None
+        try:
+            stat = Path(f"/proc/{self._process.pid}/stat").read_bytes()
+        except OSError:
+            return False
+        return stat.rpartition(b")")[2].split()[:1] == [b"T"]
 
     def end(self) -> None:
         """End the process; whoever waits for its answer is told that it died."""
@@ -117,8 +147,10 @@ class DecodingProcess:
         if self._process is not None:
             self._process.wait()
 
-    def cause_of_death(self) -> str:
-        """Why the process ended, in words for the sender of the file; for a thread. One that goes on is killed."""
+    def cause_of_death(self) -> str | None:
+        """Why the process ended, in words for the sender of the file; None when it was killed from outside, as for want
+        of the machine's memory, which the file need not be guilty of. For a thread; a process that goes on is killed.
+        """
         code = 0
         if self._process is not None:
             try:
@@ -126,6 +158,8 @@ class DecodingProcess:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 code = self._process.wait()
+        if code == -signal.SIGKILL:
+            return None
         if code == -signal.SIGXCPU:
             return "decoding it takes too much processor time"
         return "decoding it ran out of memory or crashed the decoder"
