@@ -33,7 +33,7 @@ def show(report: dict[str, Any], console: Console) -> None:
             console.print(builder(report[section]))
             console.print()
     if report["targets"]:
-        console.print(_targets(report["targets"]))
+        console.print(targets(report["targets"]))
     machine = report["machine"]
     console.print(
         f"{report['model']}, language model {report['language_model']}, {machine['cores']} cores, "
@@ -150,9 +150,10 @@ def _soak(soak: dict[str, Any]) -> Table:
     return table
 
 
-def _targets(targets: list[dict[str, Any]]) -> Table:
+def targets(judged: list[dict[str, Any]]) -> Table:
+    """The numbers to reach, and what was measured."""
     table = _table("Targets", "what", "reach", "measured", "")
-    for target in targets:
+    for target in judged:
         verdict = Text("reached", "green") if target["reached"] else Text("not reached", "bold red")
         table.add_row(Text(target["what"]), target["reach"], measured(target), verdict)
     return table

@@ -40,22 +40,22 @@ def _oneshot(report: dict[str, Any]) -> Iterator[Target]:
     mandarin = report.get("oneshot", {}).get("zh", {})
     if {OURS, "default"} <= mandarin.keys() and mandarin[OURS]["units"]:
         points = 100 * (mandarin[OURS]["error_rate"] - mandarin["default"]["error_rate"])
-        yield _at_most("character error zh, above faster-whisper default", points, 0.5, "points")
+        yield at_most("character error zh, above faster-whisper default", points, 0.5, "points")
     ratios = report.get("compute_ratio", {})
     for peer, reach in (("default", 0.50), ("greedy", 0.55)):
         for what, ratio in ratios.get(peer, {}).items():
-            yield _at_most(f"{what} time of audio, of faster-whisper {peer}", ratio, reach, "times")
+            yield at_most(f"{what} time of audio, of faster-whisper {peer}", ratio, reach, "times")
     callers = report.get("callers")
     if callers and callers["callers"] == 8 and "default" in callers["throughput_ratio"]:
         value = callers["throughput_ratio"]["default"]
-        yield _at_least(f"throughput with {callers['callers']} callers, of faster-whisper default", value, 3.5, "times")
+        yield at_least(f"throughput with {callers['callers']} callers, of faster-whisper default", value, 3.5, "times")
 
 
 def _streams(report: dict[str, Any]) -> Iterator[Target]:
     judged = [run for run in report.get("streams", ()) if run["streams"] <= 20]
     if units := sum(run["reference_units"] for run in judged):
         more = sum(run["live_errors"] - run["one_shot_errors"] for run in judged)
-        yield _at_most("live finals up to 20 streams, errors above one-shot", 100 * more / units, 1.5, "points")
+        yield at_most("live finals up to 20 streams, errors above one-shot", 100 * more / units, 1.5, "points")
     for run in report.get("streams", ()):
         number = run["streams"]
         of = f"{number} stream{'s' if number > 1 else ''}:"
@@ -69,29 +69,29 @@ def _streams(report: dict[str, Any]) -> Iterator[Target]:
                 "lag_s": ("max", 3.0),
             }
             yield from _timed(run, of, reach)
-            yield _at_most(f"{of} peak memory", run["peak_memory_mb"], 900, "MB")
-        yield _at_most(f"{of} packets or streams that failed", len(run["failures"]), 0, "")
+            yield at_most(f"{of} peak memory", run["peak_memory_mb"], 900, "MB")
+        yield at_most(f"{of} packets or streams that failed", len(run["failures"]), 0, "")
 
 
 def _rest(report: dict[str, Any]) -> Iterator[Target]:
     if confirmed := report.get("confirmed"):
-        yield _at_most("confirmed characters that changed", confirmed["changed"], 0, "")
+        yield at_most("confirmed characters that changed", confirmed["changed"], 0, "")
     if soak := report.get("soak"):
-        yield _at_most("memory growth while 20 streams go on", 100 * soak["growth"], 5, "%")
-        yield _at_most("peak memory of the soak", soak["peak_memory_mb"], 900, "MB")
+        yield at_most("memory growth while 20 streams go on", 100 * soak["growth"], 5, "%")
+        yield at_most("peak memory of the soak", soak["peak_memory_mb"], 900, "MB")
     for name, limit in (("silence", 1.5), ("bursts", 2.0)):
         if beside := report.get("beside", {}).get(name):
             of = f"one speaker beside {NEIGHBOURS[name]}:"
             for figure, ratio in report["beside"]["ratio"][name].items():
                 if figure in ("first_text_s_p50", "final_s_p50"):
                     what = "first text" if figure.startswith("first") else "final after stop"
-                    yield _at_most(f"{of} {what} p50, of alone", ratio, limit, "times")
-            yield _at_most(f"{of} failed", len(beside["failures"]), 0, "")
+                    yield at_most(f"{of} {what} p50, of alone", ratio, limit, "times")
+            yield at_most(f"{of} failed", len(beside["failures"]), 0, "")
             if "bursts_failed" in beside:
-                yield _at_most("streams at line speed that failed", len(beside["bursts_failed"]), 0, "")
+                yield at_most("streams at line speed that failed", len(beside["bursts_failed"]), 0, "")
     if silence := report.get("silence"):
         minutes = silence["seconds"] / 60
-        yield _at_most(f"characters in {minutes:.3g} minutes of silence and noise", silence["characters"], 0, "")
+        yield at_most(f"characters in {minutes:.3g} minutes of silence and noise", silence["characters"], 0, "")
 
 
 _NAMES = {"reply_s": "reply", "first_text_s": "first text", "final_s": "final after stop", "lag_s": "lag"}
@@ -100,12 +100,14 @@ _NAMES = {"reply_s": "reply", "first_text_s": "first text", "final_s": "final af
 def _timed(run: dict[str, Any], of: str, reach: dict[str, tuple[str, float]]) -> Iterator[Target]:
     for what, (rank, limit) in reach.items():
         if run[what][rank] is not None:
-            yield _at_most(f"{of} {_NAMES[what]} {rank}", run[what][rank], limit, "s")
+            yield at_most(f"{of} {_NAMES[what]} {rank}", run[what][rank], limit, "s")
 
 
-def _at_most(what: str, value: float, limit: float, unit: str) -> Target:
+def at_most(what: str, value: float, limit: float, unit: str) -> Target:
+    """A figure that must not be above a limit."""
     return Target(what, f"at most {limit:g}", float(value), unit, AT_MOST(float(value), float(limit)))
 
 
-def _at_least(what: str, value: float, limit: float, unit: str) -> Target:
+def at_least(what: str, value: float, limit: float, unit: str) -> Target:
+    """A figure that must not be below a limit."""
     return Target(what, f"at least {limit:g}", float(value), unit, AT_LEAST(float(value), float(limit)))

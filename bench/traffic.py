@@ -1,0 +1,293 @@
+"""Callers of every kind that a server has to live with, each a coroutine that comes to an end: those of all protocols,
+in real time or at once, and those that leave, lie or send nonsense.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from websockets.asyncio.client import ClientConnection, connect
+from wyoming.asr import Transcribe, Transcript
+from wyoming.audio import AudioChunk, AudioStart, AudioStop
+from wyoming.client import AsyncTcpClient
+
+from bench.player import FLASH_PATH, PACKET_BYTES, PACKET_SECONDS, STREAM_PATH, Connection, bodies, play
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+FILE_PATH = "/open-apis/speech_to_text/v1/speech/file_recognize"
+OPENAI_PATH = "/v1/audio/transcriptions"
+PATIENCE = 120.0
+
+
+class Wrong(Exception):
+    """An answer that is none of those that a caller of this kind may get; the message says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """Something to say.
+
+    Attributes:
+        pcm: 16-bit mono at 16 kHz.
+        encoded: the same as a file of `format`, whose decoding takes a process.
+        format: as flash calls it, such as "flac".
+    """
+
+    pcm: bytes
+    encoded: bytes
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls which server.
+
+    Attributes:
+        port: of the server, on this machine.
+        key: the bearer.
+        wyoming_port: of its Wyoming, 0 where it has none.
+        speed: times faster than it was spoken live sound is sent.
+    """
+
+    port: int
+    key: str
+    wyoming_port: int = 0
+    speed: float = 1.0
+
+    @property
+    def bearer(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.key}"}
+
+    def pieces(self, pcm: bytes) -> list[bytes]:
+        return [pcm[start : start + PACKET_BYTES] for start in range(0, len(pcm), PACKET_BYTES)]
+
+    async def pace(self) -> None:
+        """Wait for as long as a packet is spoken."""
+        await asyncio.sleep(PACKET_SECONDS / self.speed)
+
+    async def post(self, path: str, **named: Any) -> httpx.Response:
+        """One request over a connection of its own."""
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE) as client:
+            named.setdefault("headers", {})
+            named["headers"] = self.bearer | named["headers"]
+            return await client.post(path, **named)
+
+    @asynccontextmanager
+    async def socket(self, path: str) -> AsyncIterator[ClientConnection]:
+        """A WebSocket of the server."""
+        url = f"ws://127.0.0.1:{self.port}{path}"
+        async with connect(url, additional_headers=self.bearer, close_timeout=5, proxy=None) as connection:
+            yield connection
+
+
+Kind = Callable[[Caller, Speech], Awaitable[str]]
+"""A kind of caller: gives the text it got, empty where it wants none; raises Wrong, or what its library raises."""
+
+
+async def stream(caller: Caller, speech: Speech) -> str:
+    """A live stream of packets, in real time whatever the caller's speed."""
+    connection = Connection(caller.port, caller.key)
+    try:
+        played = await play(connection, 0, speech.pcm, asyncio.get_running_loop().time)
+    finally:
+        connection.close()
+    if played.failure:
+        raise Wrong(played.failure)
+    return played.final
+
+
+async def deserted_stream(caller: Caller, speech: Speech) -> str:
+    """A live stream whose client is gone in the middle of it."""
+    connection = Connection(caller.port, caller.key)
+    packets = bodies(speech.pcm, f"{random.getrandbits(64):016x}")
+    try:
+        for packet in packets[: len(packets) // 2]:
+            await caller.pace()
+            await connection.post(STREAM_PATH, packet, "Content-Type: application/json\r\n")
+    finally:
+        connection.close()
+    return ""
+
+
+async def file_recognize(caller: Caller, speech: Speech) -> str:
+    """Feishu's one-shot."""
+    config = {"file_id": f"{random.getrandbits(64):016x}", "format": "pcm", "engine_type": "16k_auto"}
+    answer = await caller.post(
+        FILE_PATH, json={"speech": {"speech": base64.b64encode(speech.pcm).decode()}, "config": config}
+    )
+    return str(_good(answer)["data"]["recognition_text"])
+
+
+async def flash(caller: Caller, speech: Speech) -> str:
+    """A file that a process decodes."""
+    answer = await caller.post(FLASH_PATH, content=speech.encoded, headers={"format": speech.format})
+    return "".join(sentence["text"] for sentence in _good(answer)["flash_result"]["sentences"])
+
+
+async def transcriptions(caller: Caller, speech: Speech) -> str:
+    """OpenAI's one-shot."""
+    files = {"file": (f"speech.{speech.format}", speech.encoded)}
+    return str(_good(await caller.post(OPENAI_PATH, files=files, data={"model": "whisper-1"}))["text"])
+
+
+async def recorded_deepgram(caller: Caller, speech: Speech) -> str:
+    """Deepgram's one-shot."""
+    headers = {"Content-Type": f"audio/{speech.format}"}
+    answer = _good(await caller.post("/v1/listen?model=nova-3", content=speech.encoded, headers=headers))
+    return str(answer["results"]["channels"][0]["alternatives"][0]["transcript"])
+
+
+async def realtime(caller: Caller, speech: Speech) -> str:
+    """OpenAI's Realtime transcription, whose turns the server finds."""
+    async with asyncio.timeout(PATIENCE), caller.socket("/v1/realtime?intent=transcription") as connection:
+        sound = {"input": {"format": {"type": "audio/pcm", "rate": 16000}}}
+        session = {"type": "session.update", "session": {"type": "transcription", "audio": sound}}
+        await connection.send(json.dumps(session))
+        for piece in caller.pieces(speech.pcm):
+            await caller.pace()
+            audio = base64.b64encode(piece).decode()
+            await connection.send(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
+        await connection.send('{"type": "input_audio_buffer.commit"}')
+        await connection.send('{"type": "input_audio_buffer.clear"}')
+        texts: list[str] = []
+        committed, cleared = 0, False
+        while not cleared or len(texts) < committed:
+            event = json.loads(await connection.recv())
+            if event["type"] == "error":
+                raise Wrong(f"realtime: {event['error']}")
+            committed += event["type"] == "input_audio_buffer.committed"
+            cleared = cleared or event["type"] == "input_audio_buffer.cleared"
+            if event["type"].endswith(".completed"):
+                texts.append(event["transcript"])
+        return "".join(texts)
+
+
+async def live_deepgram(caller: Caller, speech: Speech) -> str:
+    """Deepgram's live protocol."""
+    query = "model=nova-3&encoding=linear16&sample_rate=16000&interim_results=true&language=multi"
+    async with asyncio.timeout(PATIENCE), caller.socket(f"/v1/listen?{query}") as connection:
+        for piece in caller.pieces(speech.pcm):
+            await caller.pace()
+            await connection.send(piece)
+        await connection.send('{"type": "CloseStream"}')
+        text = ""
+        while (message := json.loads(await connection.recv()))["type"] != "Metadata":
+            if message["type"] == "Results" and message["is_final"]:
+                text += message["channel"]["alternatives"][0]["transcript"]
+        return text
+
+
+async def funasr(caller: Caller, speech: Speech) -> str:
+    """FunASR's protocol in its mode 2pass."""
+    async with asyncio.timeout(PATIENCE), caller.socket("/") as connection:
+        first = {"mode": "2pass", "wav_name": "x", "is_speaking": True, "itn": False, "chunk_size": [5, 10, 5]}
+        await connection.send(json.dumps(first))
+        for piece in caller.pieces(speech.pcm):
+            await caller.pace()
+            await connection.send(piece)
+        await connection.send('{"is_speaking": false}')
+        text, ended = "", False
+        while not ended:
+            message = json.loads(await connection.recv())
+            ended = message["is_final"]
+            text += message["text"] if message["mode"] == "2pass-offline" else ""
+        return text
+
+
+async def wyoming(caller: Caller, speech: Speech) -> str:
+    """Wyoming, as Home Assistant speaks it."""
+    async with asyncio.timeout(PATIENCE), AsyncTcpClient("127.0.0.1", caller.wyoming_port) as client:
+        await client.write_event(Transcribe().event())
+        await client.write_event(AudioStart(rate=16_000, width=2, channels=1).event())
+        for piece in caller.pieces(speech.pcm):
+            await caller.pace()
+            await client.write_event(AudioChunk(rate=16_000, width=2, channels=1, audio=piece).event())
+        await client.write_event(AudioStop().event())
+        while (event := await client.read_event()) is not None:
+            if event.type == "error":
+                raise Wrong(f"wyoming: {event.data}")
+            if Transcript.is_type(event.type):
+                return Transcript.from_event(event).text
+        raise Wrong("wyoming: the connection ended before the text")
+
+
+async def deserted_socket(caller: Caller, speech: Speech) -> str:
+    """A WebSocket client that is gone in the middle of a word, without a close frame."""
+    async with caller.socket("/v1/listen?encoding=linear16&sample_rate=16000") as connection:
+        for piece in caller.pieces(speech.pcm[: len(speech.pcm) // 2]):
+            await caller.pace()
+            await connection.send(piece)
+        connection.transport.abort()
+    return ""
+
+
+async def wrong_key(caller: Caller, speech: Speech) -> str:
+    """Somebody with a key that there is not."""
+    wrong = {"Authorization": f"Bearer lt-{random.getrandbits(128):032x}", "format": "wav"}
+    answer = await caller.post(FLASH_PATH, content=speech.encoded, headers=wrong)
+    if answer.status_code not in (401, 429):
+        raise Wrong(f"a wrong key is answered with HTTP {answer.status_code}")
+    return ""
+
+
+async def broken_file(caller: Caller, speech: Speech) -> str:
+    """A file whose middle is noise."""
+    middle = len(speech.encoded) // 2
+    content = speech.encoded[:200] + os.urandom(middle) + speech.encoded[middle:]
+    answer = await caller.post(FLASH_PATH, content=content, headers={"format": speech.format})
+    if answer.status_code not in (200, 400, 422):
+        raise Wrong(f"a broken file is answered with HTTP {answer.status_code}")
+    return ""
+
+
+async def deserted_upload(caller: Caller, speech: Speech) -> str:
+    """A client that is gone when half of its file is there."""
+    _, writer = await asyncio.open_connection("127.0.0.1", caller.port)
+    head = f"POST {FLASH_PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {caller.key}\r\nformat: pcm\r\n"
+    writer.write(f"{head}Content-Length: {2 * len(speech.pcm)}\r\n\r\n".encode() + speech.pcm)
+    with suppress(OSError):
+        await writer.drain()
+        await caller.pace()
+    writer.transport.abort()
+    return ""
+
+
+SPEAKING: dict[str, Kind] = {
+    "stream_recognize": stream,
+    "realtime": realtime,
+    "deepgram live": live_deepgram,
+    "funasr": funasr,
+    "wyoming": wyoming,
+    "file_recognize": file_recognize,
+    "flash": flash,
+    "transcriptions": transcriptions,
+    "deepgram recorded": recorded_deepgram,
+}
+"""Callers who want a text, by the name of their interface."""
+
+LEAVING: dict[str, Kind] = {
+    "stream that is deserted": deserted_stream,
+    "socket that is deserted": deserted_socket,
+    "upload that is deserted": deserted_upload,
+    "wrong key": wrong_key,
+    "broken file": broken_file,
+}
+"""Callers who get none, by what they do."""
+
+
+def _good(answer: httpx.Response) -> dict[str, Any]:
+    content: dict[str, Any] = answer.json()
+    if answer.status_code != 200 or content.get("code", 0) != 0:
+        raise Wrong(f"HTTP {answer.status_code}: {answer.text[:200]}")
+    return content
