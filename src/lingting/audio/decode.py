@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import os
 from collections.abc import AsyncIterator
@@ -23,6 +24,8 @@ from lingting.audio.process import DecodingProcess
 from lingting.audio.recording import Recording, nameless_file
 from lingting.domain import SAMPLE_RATE, Seconds
 from lingting.errors import AudioError, AudioTooLong, EmptyAudio, LingtingError, Overloaded, UndecodableAudio
+
+log = logging.getLogger(__name__)
 
 _JOBS_PER_WORKER = 500
 _KNOWN = ", ".join(DECLARED)
@@ -198,6 +201,7 @@ class Decoder:
                     process.end()
                     self.replaced += 1
                     message = f"decoding it takes longer than {seconds:.0f} seconds"
+                    log.warning("a file cost its decoding process: %s", message)
                     return {"error": "undecodable", "message": message}
                 if reply is not None:
                     return reply
@@ -206,6 +210,7 @@ class Decoder:
                 message = await asyncio.to_thread(process.cause_of_death)
                 process.end()
                 self.replaced += 1
+                log.warning("a file cost its decoding process: %s", message or "it was killed from outside")
                 if message is not None:
                     break
             os.ftruncate(output, 0)

@@ -69,15 +69,16 @@ class _Host:
         while True:
             message = wire.receive(connection)
             lines = self._log.begin()
+            reply: wire.Failed | wire.Work | wire.Results
             try:
-                reply = self._answer(message, lines)
+                reply = self._answer(message)
             except Exception as error:
                 reply = wire.Failed(type(error).__name__, str(error))
             finally:
                 self._log.end()
-            wire.send(connection, reply)
+            wire.send(connection, wire.Answer(reply, lines))
 
-    def _answer(self, message: wire.Message, lines: list[wire.LogLine]) -> wire.Message:
+    def _answer(self, message: wire.Message) -> wire.Failed | wire.Work | wire.Results:
         match message:
             case wire.Begin():
                 self._forget(message.forget)
@@ -92,10 +93,10 @@ class _Host:
                     with self._lock:  # each will be stepped alone
                         self._works.update(zip(message.works, works, strict=True))
                     raise
-                return wire.Results([self._result(outcome) for outcome in outcomes], lines)
+                return wire.Results([self._result(outcome) for outcome in outcomes])
             case wire.Hear():
                 self._forget(message.forget)
-                return wire.Results(self._hear(message.sounds), lines)
+                return wire.Results(self._hear(message.sounds))
         raise ValueError(f"unexpected message {type(message).__name__}")
 
     def _hear(self, sounds: list[wire.Sound]) -> list[wire.Result]:

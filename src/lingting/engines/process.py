@@ -24,6 +24,7 @@ from typing import Any, cast
 import msgspec
 import numpy as np
 
+from lingting import log_ids
 from lingting.domain import SAMPLE_RATE, Language, Samples, Seconds
 from lingting.engines import wire
 from lingting.errors import EngineRestarted, ModelError, RecognitionFailed
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "LANG", "LC_ALL", "CT2_FORCE_CPU_ISA")
 _LOAD_SECONDS: Seconds = 300.0
+_START_WAIT: Seconds = 20.0
+"""A call waits this long for a process that is being started."""
 _BEAT: Seconds = 1.0
 _MISSED_BEATS = 6
 _CAREFUL: Seconds = 10.0
@@ -147,7 +150,7 @@ class ProcessEngine:
 
     def _current(self) -> _Child:
         with self._changed:
-            self._changed.wait_for(lambda: self._running() or self._failure or self._closed, self._call_timeout)
+            self._changed.wait_for(lambda: self._running() or self._failure or self._closed, _START_WAIT)
             if (child := self._running()) is None:
                 reason = self._failure or "its process is being started"
                 raise RecognitionFailed(f"the engine {self.name} is not running: {reason}")
@@ -156,20 +159,20 @@ class ProcessEngine:
     def _running(self) -> _Child | None:
         return self._child if self._child is not None and not self._child.cause else None
 
-    def _ask(self, child: _Child, message: wire.Message, seconds: Seconds) -> wire.Message:
+    def _ask(self, child: _Child, message: wire.Message, seconds: Seconds) -> wire.Failed | wire.Work | wire.Results:
         with self._turn(), child.connection() as connection:
             if child.cause:
                 raise EngineRestarted(f"the engine {self.name} was restarted", guilty=False)
             try:
                 connection.settimeout(self._call_timeout + 2 * seconds)
                 wire.send(connection, message)
-                return wire.receive(connection)
+                return _logged(wire.receive(connection))
             except TimeoutError:
                 child.kill(f"a call took longer than {self._call_timeout + 2 * seconds:.0f} s", blame=False)
                 raise EngineRestarted(f"the engine {self.name} hung and was restarted", guilty=True) from None
             except (EOFError, OSError, msgspec.DecodeError) as error:
                 guilty = child.kill("it ended over a call")
-                if guilty and child.calls > 1:
+                if guilty and len(child.callers) > 1:
                     self._careful_until = time.monotonic() + _CAREFUL
                 raise EngineRestarted(f"the engine {self.name} ended and was restarted", guilty=guilty) from error
 
@@ -197,7 +200,8 @@ class ProcessEngine:
                     self._child = None
                 child.end()
                 if not self._closed:
-                    log.error("the engine %s ended: %s; it is started anew", self.name, child.cause)
+                    with log_ids.about(log_ids.joined(child.callers)):
+                        log.error("the engine %s ended: %s; it is started anew", self.name, child.cause)
             elif not self.restarts and not self._deaths:
                 return  # it never ran: the constructor raises
             now = time.monotonic()
@@ -249,7 +253,8 @@ class _Child:
         environment["PYTHONPATH"] = os.pathsep.join(entry for entry in sys.path if entry)
         environment["OPENBLAS_NUM_THREADS"] = environment["OMP_NUM_THREADS"] = "1"
         self.cause = ""
-        self.calls = 0
+        self.callers: list[str] = []
+        """Log ids of the calls in progress, and of those over which it ended."""
         self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._lock = threading.Lock()
         self._forgotten: deque[int] = deque()
@@ -321,8 +326,9 @@ class _Child:
     def connection(self) -> Iterator[socket.socket]:
         """A connection that nobody else uses; it is not used again after a failure."""
         connection = self._free.get()
+        caller = log_ids.current()
         with self._lock:
-            self.calls += 1
+            self.callers.append(caller)
         failed = True
         try:
             yield connection
@@ -330,7 +336,7 @@ class _Child:
         finally:
             if not failed:
                 with self._lock:
-                    self.calls -= 1
+                    self.callers.remove(caller)
             self._free.put(connection)
 
     def kill(self, cause: str, *, blame: bool = True) -> bool:
@@ -382,7 +388,10 @@ class _Child:
             line = raw.decode("utf-8", "replace").strip()
             if line:
                 self.lines.append(line)
-                log.warning("engine %s: %s", name, line)
+                with self._lock:
+                    callers = log_ids.joined(self.callers)
+                with log_ids.about(callers):  # who of them it is about, it does not say
+                    log.warning("engine %s: %s", name, line)
 
 
 class _Remote:
@@ -510,13 +519,20 @@ class RemoteEar:
         return _Chunk(self)
 
 
-def _results(reply: wire.Message) -> list[wire.Result]:
-    if not isinstance(reply, wire.Results):
-        raise _error(reply)
-    for line in reply.log:
+def _logged(answer: wire.Message) -> wire.Failed | wire.Work | wire.Results:
+    """The reply; what was logged meanwhile is logged here, for those who called."""
+    if not isinstance(answer, wire.Answer):
+        raise _error(answer)
+    for line in answer.log:
         logger = logging.getLogger(line.logger)
         if logger.isEnabledFor(line.level):
             logger.log(line.level, "%s", line.message)
+    return answer.reply
+
+
+def _results(reply: wire.Failed | wire.Work | wire.Results) -> list[wire.Result]:
+    if not isinstance(reply, wire.Results):
+        raise _error(reply)
     return reply.results
 
 
@@ -525,7 +541,7 @@ def _outcome(result: wire.Result, more: Work | None) -> Outcome:
     return Outcome(heard, more, None if result.error is None else _error(result.error))
 
 
-def _error(reply: wire.Message) -> Exception:
+def _error(reply: wire.Message | wire.Work | wire.Results) -> Exception:
     if isinstance(reply, wire.Failed):
         return (
             ModelError(reply.message)

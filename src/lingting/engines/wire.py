@@ -115,9 +115,15 @@ class LogLine(msgspec.Struct, array_like=True):
 
 
 class Results(msgspec.Struct, tag=True, array_like=True):
-    """The outcomes of a step, in order, and what was logged meanwhile."""
+    """The outcomes of a step, in order."""
 
     results: list[Result]
+
+
+class Answer(msgspec.Struct, tag=True, array_like=True):
+    """The answer to `Begin`, `Step` or `Hear`, and what was logged meanwhile."""
+
+    reply: Failed | Work | Results
     log: list[LogLine]
 
 
@@ -127,7 +133,7 @@ class Ping(msgspec.Struct, tag=True, array_like=True):
     number: int
 
 
-Message = Start | Ready | Failed | Begin | Work | Step | Hear | Results | Ping
+Message = Start | Ready | Failed | Begin | Step | Hear | Answer | Ping
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)

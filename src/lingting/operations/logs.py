@@ -1,6 +1,7 @@
 """Log lines for people or for machines.
 
-A record's `extra={FIELDS: {...}}` is written as `name=value`, or as keys of the JSON object.
+A record's `extra={FIELDS: {...}}` is written as `name=value`, or as keys of the JSON object. Every line that is written
+while a request is worked for has its `log_id`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from lingting import log_ids
+
 FIELDS = "lingting_fields"
 
 
@@ -20,7 +23,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, and a traceback when there is one."""
-        fields = "".join(f" {name}={_plain(value)}" for name, value in getattr(record, FIELDS, {}).items())
+        fields = "".join(f" {name}={_plain(value)}" for name, value in _fields(record).items())
         line = f"{_time(record)} {record.levelname.lower():7} {record.name}: {record.getMessage()}{fields}"
         return line if record.exc_info is None else f"{line}\n{self.formatException(record.exc_info)}"
 
@@ -35,7 +38,7 @@ class JSONFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **getattr(record, FIELDS, {}),
+            **_fields(record),
         }
         if record.exc_info is not None:
             content["traceback"] = self.formatException(record.exc_info)
@@ -54,6 +57,12 @@ def configure(level: str, form: Literal["text", "json"]) -> None:
         logger.handlers.clear()
         logger.propagate = True
         logger.setLevel(max(logging.WARNING, root.level))
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    fields: dict[str, Any] = getattr(record, FIELDS, {})
+    log_id = log_ids.current()
+    return {**fields, "log_id": log_id} if log_id and "log_id" not in fields else fields
 
 
 def _time(record: logging.LogRecord) -> str:

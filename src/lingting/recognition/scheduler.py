@@ -15,8 +15,10 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 
+from lingting import log_ids
 from lingting.domain import Account, Seconds
 from lingting.errors import EngineRestarted, RecognitionFailed
 from lingting.recognition.engine import Engine, Heard, Outcome, Work
@@ -65,6 +67,7 @@ class Task:
         kind: tasks of equal kind will probably share batches, and cost about the same.
         live: somebody waits for the text while speaking.
         waits: until it is late, it waits for others to share its batch, if some are on the way.
+        context: of the request that it is for, whose log id stands in every line about it.
     """
 
     engine: Engine
@@ -76,6 +79,7 @@ class Task:
     live: bool = False
     waits: bool = False
     future: Future[Heard | None] = field(default_factory=Future)
+    context: Context = field(default_factory=copy_context)
 
     @property
     def deadline(self) -> float:
@@ -252,7 +256,8 @@ class Scheduler:
                 self._stepping[threading.get_ident()] = began, batch[0].task.kind
             if batch[0].work is None:
                 self._observer.waited(batch[0].task.kind, began - batch[0].task.since)
-            outcomes = self._step(batch)
+            with log_ids.about(log_ids.joined(log_ids.of(item.task.context) for item in batch)):
+                outcomes = self._step(batch)
             now = time.monotonic()
             failed = any(outcome is not None and outcome.error is not None for outcome in outcomes)
             self._observer.stepped(batch[0].task.engine.name, len(batch), now - began, failed=failed)
@@ -266,7 +271,8 @@ class Scheduler:
                 ]
                 self._wake.notify_all()
             for item, outcome in done:
-                _resolve(item, outcome)
+                with log_ids.about(log_ids.of(item.task.context)):
+                    _resolve(item, outcome)
 
     def _take(self) -> list[_Item]:
         """What to do next: one item, or several to step together; empty when there is nothing."""
@@ -330,6 +336,7 @@ class Scheduler:
                     return [None]
             return first.task.engine.step([item.work for item in batch if item.work is not None])
         except EngineRestarted as error:
+            log.warning("%s; %d works begin again", error, len(batch))
             for item in batch:
                 item.work = None
                 item.restarts += error.guilty

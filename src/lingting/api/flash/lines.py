@@ -62,7 +62,7 @@ class SentenceLines(HeldResponse):
                 yield _line({"type": "sentence", **timed(sentence), "words": [_word(word) for word in sentence.words]})
         except Exception as error:
             if not isinstance(error, LingtingError):
-                log.exception("unexpected error in lines of sentences, log_id %s", exchange.log_id)
+                log.exception("unexpected error in lines of sentences")
             exchange.code = 500
             yield _line({"type": "error", **failed(error)})
             return

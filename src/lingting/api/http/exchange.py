@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from starlette.types import Scope
 
+from lingting import log_ids
 from lingting.access.principal import Principal
 
 CLIENT_LEFT = 499
@@ -51,8 +52,9 @@ class Exchange:
 
 
 def begin(scope: Scope) -> Exchange:
-    """Attach a fresh exchange to a request."""
+    """Attach a fresh exchange to a request, for which the running task works from here on."""
     exchange = Exchange(new_log_id())
+    log_ids.begin(exchange.log_id)
     scope.setdefault("state", {})[_STATE] = exchange
     return exchange
 

@@ -93,7 +93,7 @@ class Gateway:
         try:
             await self._app(scope, receive, send_with_headers)
         except Exception:
-            log.exception("unexpected error, log_id %s", exchange.log_id)
+            log.exception("unexpected error")
             if exchange.status:
                 raise
             await self._failed(scope, Unforeseen())(scope, receive, send_with_headers)

@@ -65,7 +65,7 @@ class TextEvents(HeldResponse):
                     yield _event({"type": "transcript.text.delta", "delta": delta})
         except Exception as error:
             if not isinstance(error, LingtingError):
-                log.exception("unexpected error in a stream of text, log_id %s", exchange.log_id)
+                log.exception("unexpected error in a stream of text")
             exchange.code = 500
             yield b"event: error\n" + _event(failed(error))
             return

@@ -97,7 +97,7 @@ class HeldSocket:
 
     def fail(self) -> None:
         """End the connection for a fault of this server; call it where the error was caught."""
-        log.exception("unexpected error on a connection, log_id %s", self.log_id)
+        log.exception("unexpected error on a connection")
         self.close(BROKEN, "the server failed on this connection")
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -122,7 +122,7 @@ class HeldSocket:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("unexpected error on a connection, log_id %s", self.log_id, exc_info=error)
+            log.error("unexpected error on a connection", exc_info=error)
             self.close(BROKEN, "the server failed on this connection")
 
     async def _send_all(self) -> None:

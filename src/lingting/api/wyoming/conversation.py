@@ -7,10 +7,12 @@ import contextlib
 import logging
 from typing import Any
 
+from lingting import log_ids
 from lingting.access.errors import LimitExceeded
 from lingting.access.leases import Lease
 from lingting.access.principal import SPEECH
 from lingting.api.http.context import Context
+from lingting.api.http.exchange import new_log_id
 from lingting.api.http.render import LINGER_IDLE_SECONDS
 from lingting.api.sockets import handshake
 from lingting.api.sockets.caller import Caller
@@ -64,6 +66,7 @@ class Conversation:
 
     async def run(self) -> None:
         """Answer the peer until it leaves."""
+        log_ids.begin(new_log_id())
         try:
             while (event := await read(self._reader)) is not None:
                 self._idle.seen()
