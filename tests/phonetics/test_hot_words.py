@@ -49,6 +49,29 @@ def test_a_hot_word_is_told_as_the_reason(corrector: Corrector) -> None:
     assert (change.position, change.before, change.after, change.reason) == (4, "章为", "张伟", "hot word")
 
 
+@pytest.mark.parametrize(
+    ("heard", "word", "said"),
+    [
+        ("床运人有权要求托运人填写航空货运单", "承运人", "承运人有权要求托运人填写航空货运单"),
+        ("永远的死瞎先死主演的电影", "紫霞仙子", "永远的紫霞仙子主演的电影"),
+    ],
+)
+def test_a_word_is_found_where_initials_of_one_place_or_nasal_finals_were_mixed_up(
+    corrector: Corrector, heard: str, word: str, said: str
+) -> None:
+    assert word not in written(corrector, heard, [])
+    assert written(corrector, heard, [word]) == said
+
+
+@pytest.mark.parametrize(
+    ("heard", "word"), [("他说时间到了", "四件"), ("我们都很高兴", "豪情"), ("死瞎先死", "紫霸天王")]
+)
+def test_sounds_that_are_only_alike_do_not_make_short_words_nor_most_of_one(
+    corrector: Corrector, heard: str, word: str
+) -> None:
+    assert word not in written(corrector, heard, [word])
+
+
 @pytest.mark.parametrize("words", [["风"], ["Kubernetes"], ["", "  "], ["卡拉OK"]])
 def test_words_that_cannot_be_found_by_sound_change_nothing(corrector: Corrector, words: list[str]) -> None:
     assert written(corrector, "今天的天气很好", words) == "今天的天气很好"

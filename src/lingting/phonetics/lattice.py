@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,11 +50,13 @@ class Hot:
         cost: of a hot word as a word, nats; about that of a frequent one.
         change: weight of the cost of the characters it changes.
         limit: cost per character, in nats and before that weight, over which it is not considered.
+        alike: added for a character that is only alike (`syllables.alike`), in words of three characters and more.
     """
 
     cost: float = 8.0
     change: float = 0.8
     limit: float = 8.0
+    alike: float = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class Builder:
         self._width = width
         self._margin = margin
         self._rows: dict[int, tuple[NDArray[np.intp], NDArray[np.float32]]] = {}
+        self._loose: dict[int, tuple[NDArray[np.intp], NDArray[np.float32]]] = {}
         self._readings: dict[int, list[tuple[int, float]]] = {}
 
     def build(
@@ -99,11 +102,8 @@ class Builder:
         """
         size = len(run)
         codes = np.array([ord(character) for character in run], np.uint16)
-        hearing = np.full((size, self._lexicon.reading_count), np.inf, np.float32)
-        for position, code in enumerate(codes):
-            heard, costs = self._hearing(int(code))
-            sure = self._sounds.sure * _sureness(confidence[position] if confidence else _USUAL_CONFIDENCE)
-            hearing[position, heard] = costs + sure
+        sure = [self._sounds.sure * _sureness(each) for each in confidence or [_USUAL_CONFIDENCE] * size]
+        hearing = self._table(codes, sure, self._hearing)
         families = [self._families(int(code)) for code in codes]
         arcs: list[list[Arc]] = [[] for _ in range(size + 1)]
         for length in range(1, min(size, LONGEST_WORD) + 1):
@@ -117,7 +117,8 @@ class Builder:
             )
         if hot_words:
             hot = self._hot
-            for said in hot_words.heard(codes, hearing, hot.limit):
+            alike = self._table(codes, sure, self._alike)
+            for said in hot_words.heard(codes, hearing, alike, hot.limit):
                 change = said.change * hot.change
                 arcs[said.start + len(said.word)].append(Arc(said.start, said.word, change, hot.cost, hot=True))
         for position, character in enumerate(run):
@@ -203,6 +204,19 @@ class Builder:
     def _families(self, code: int) -> list[int]:
         return list(dict.fromkeys(self._lexicon.family(reading) for reading, _ in self._known(code)))
 
+    def _table(
+        self,
+        codes: NDArray[np.uint16],
+        sure: Sequence[float],
+        row: Callable[[int], tuple[NDArray[np.intp], NDArray[np.float32]]],
+    ) -> NDArray[np.float32]:
+        """Cost of each reading at each character, shape (characters, readings), by the rows of the characters."""
+        table = np.full((len(codes), self._lexicon.reading_count), np.inf, np.float32)
+        for position, code in enumerate(codes):
+            heard, costs = row(int(code))
+            table[position, heard] = costs + sure[position]
+        return table
+
     def _hearing(self, code: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         """The readings that can be meant where the engine wrote this character, and their costs."""
         row = self._rows.get(code)
@@ -219,6 +233,24 @@ class Builder:
                         found[index] = min(found.get(index, cost), cost)
             row = np.array(list(found), np.intp), np.array(list(found.values()), np.float32)
             self._rows[code] = row
+        return row
+
+    def _alike(self, code: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        """The readings that are only alike to those of a character, and their costs: of a hot word's changes alone."""
+        row = self._loose.get(code)
+        if row is None:
+            found: dict[int, float] = {}
+            for reading, rarity in self._known(code):
+                syllable, tone = divmod(reading - 1, _TONES)
+                for other in self._lexicon.alike[syllable]:
+                    for heard in range(_TONES):
+                        kept = heard in (tone, _NEUTRAL) or tone == _NEUTRAL
+                        cost = (self._sounds.same if kept else self._sounds.tone) + self._hot.alike
+                        cost += self._sounds.rare * rarity
+                        index = 1 + other * _TONES + heard
+                        found[index] = min(found.get(index, cost), cost)
+            row = np.array(list(found), np.intp), np.array(list(found.values()), np.float32)
+            self._loose[code] = row
         return row
 
 

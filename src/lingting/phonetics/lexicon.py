@@ -96,6 +96,19 @@ class Lexicon:
             for syllable in group
         }
 
+    @cached_property
+    def alike(self) -> dict[int, list[int]]:
+        """For each syllable those of other families that an engine may take for it all the same (`syllables.alike`)."""
+        names = list(enumerate(self.syllables))
+        return {
+            syllable: [
+                other
+                for other, second in names
+                if self.families[other] != self.families[syllable] and syllables.alike(first, second)
+            ]
+            for syllable, first in names
+        }
+
 
 def key(families: tuple[int, ...]) -> int:
     """The number under which the lexicon keeps the words that sound like these families."""
