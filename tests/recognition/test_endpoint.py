@@ -5,13 +5,15 @@ from __future__ import annotations
 import tracemalloc
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lingting.audio.gate import speech_spans
 from lingting.audio.voice import FRAME, Probabilities, VoiceDetector, VoiceState
 from lingting.domain import SAMPLE_RATE, Samples
 from lingting.recognition.buffer import AudioBuffer
-from lingting.recognition.endpoint import Ended, EndpointConfig, Endpointer
+from lingting.recognition.endpoint import Ended, EndpointConfig, Endpointer, Paused
 from tests.recordings import recording
 
 
@@ -74,3 +76,21 @@ def test_a_slice_is_what_was_said_there_as_far_as_it_is_kept(
     assert (buffer.start, buffer.end) == (floor, at)
     last = first + length
     np.testing.assert_array_equal(buffer.slice(first, last), samples[max(first, floor) : max(last, 0)])
+
+
+@pytest.mark.parametrize("packet", [1600, 3200, 5000])
+@pytest.mark.parametrize("name", ["asr_example", "beckett"])
+@pytest.mark.parametrize("behind", [0.0, 1.0])
+def test_an_utterance_is_the_very_sound_that_a_file_of_it_has_and_so_is_its_early_decode(
+    name: str, packet: int, behind: float
+) -> None:
+    said = np.concatenate((recording(name).samples, np.zeros(round(behind * SAMPLE_RATE), np.float32)))
+    detector = VoiceDetector()
+    endpointer = Endpointer(detector, EndpointConfig(silence=10.0, long_silence=10.0))
+    events = [event for at in range(0, len(said), packet) for event in endpointer.feed(said[at : at + packet])]
+    events += endpointer.finish()
+    (ended,) = (event for event in events if isinstance(event, Ended))
+    spans = speech_spans(said, detector.judge(said))
+    assert (ended.start, ended.end) == (spans[0].start, spans[-1].end)
+    early = [event.end for event in events if isinstance(event, Paused)]
+    assert not behind or early[-1] == ended.end

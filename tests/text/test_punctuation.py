@@ -192,6 +192,13 @@ def test_a_guess_that_goes_on_gets_no_full_stop() -> None:
         ("mr. smith went home", "Mr. smith went home."),
         ("we met Mr. Smith at 5 p.m.", "We met Mr. Smith at 5 p.m."),
         ("wait... what?", "Wait... What?"),
+        ("ASK NOT! What your country can do", "Ask not! What your country can do."),
+        ("IT WAS THE FIRST GREAT SORROW OF HIS LIFE", "It was the first great sorrow of his life."),
+        ("I THINK I'M FINE. HE IS TOO", "I think I'm fine. He is too."),
+        ("AT 5 P.M. IN THE U.S. IT RAINS", "At 5 P.M. in the U.S. it rains."),
+        ("NASA, ESA, JAXA", "NASA, ESA, JAXA."),
+        ("NASA said no", "NASA said no."),
+        ("NOT", "NOT."),
     ],
 )
 def test_english_gets_capitals_and_an_end(written: str, text: str) -> None:

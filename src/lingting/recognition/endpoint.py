@@ -20,14 +20,15 @@ class EndpointConfig:
 
     Attributes:
         silence: silence that ends an utterance.
-        pause: silence at which its final decode is begun, in the hope that it has ended.
+        pause: silence at which its final decode is begun, in the hope that it has ended; at least what a recording's
+            speech is padded with at its end, so that the decode hears what it would hear of a recording.
         long: an utterance longer than this ends at `long_silence` already.
         long_silence: None takes 7/12 of `silence`, which is 0.35 s of 0.6 s.
         longest: an utterance is cut in its quietest place at this length.
     """
 
     silence: Seconds = 0.6
-    pause: Seconds = 0.2
+    pause: Seconds = 0.25
     long: Seconds = 8.0
     long_silence: Seconds | None = None
     longest: Seconds = 20.0
@@ -99,7 +100,6 @@ class Ended:
 Event: TypeAlias = Started | Paused | Ended
 
 _STEP = SAMPLE_RATE // 10
-_TAIL = int(0.3 * SAMPLE_RATE)
 _KEPT = SAMPLE_RATE
 
 
@@ -135,7 +135,7 @@ class Endpointer:
         self._gate.finish()
         self._look(events)
         if self._start is not None:
-            self._end(events, self.audio.end)
+            self._end(events, self._padded_end())
         return events
 
     def flush(self) -> list[Event]:
@@ -173,7 +173,7 @@ class Endpointer:
             events.append(Started(self._start))
         silence = self.audio.end - gate.last_voice
         length = (gate.last_voice - self._start) / SAMPLE_RATE
-        end = min(self.audio.end, gate.last_voice + _TAIL)
+        end = self._padded_end()
         if silence >= config.enough(length) * SAMPLE_RATE:
             self._end(events, end)
         elif (self.audio.end - self._start) >= config.longest * SAMPLE_RATE:
@@ -181,6 +181,11 @@ class Endpointer:
         elif silence >= config.pause * SAMPLE_RATE and self._paused_at != gate.last_voice:
             self._paused_at = gate.last_voice
             events.append(Paused(self._start, end, self.audio.slice(self._start, end)))
+
+    def _padded_end(self) -> int:
+        """Where the utterance ends if nothing follows: where a recording's speech would."""
+        after = round(self._gate.config.after * SAMPLE_RATE)
+        return min(self.audio.end, self._gate.last_voice + after)
 
     def _end(self, events: list[Event], end: int, *, cut: bool = False) -> None:
         assert self._start is not None

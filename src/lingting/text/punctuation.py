@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from lingting.domain import Language, RawWord, Seconds
-from lingting.text import breaks, questions
+from lingting.text import breaks, capitals, questions
 from lingting.text.words import CLOSERS, OPENERS, core, has_han, is_han, one_unit_each, tail
 
 _FULL_WIDTH = {",": "，", "、": "、", ".": "。", "?": "？", "!": "！", ";": "；", ":": "：", "…": "……"}
@@ -157,8 +157,11 @@ class _Draft:
         """The words with their marks as they stand in text."""
         result: list[RawWord] = []
         capital = language == "en"
+        cores = self.cores
+        if capital:
+            cores = capitals.calm(cores, [mark in _FINAL for mark in self.marks])
         for index, unit in enumerate(self.units):
-            said = self.cores[index]
+            said = cores[index]
             if language == "en":
                 said = _capital(said, start=capital)
                 capital = self.marks[index] in _FINAL
