@@ -9,6 +9,7 @@ import sys
 import pytest
 import segno
 
+from lingting import command_name
 from lingting.cli import banner
 
 
@@ -43,6 +44,9 @@ def test_names_of_commands_are_those_that_can_be_typed(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", "/usr/bin")
     monkeypatch.setattr(sys, "argv", [f"{tmp_path}/.venv/bin/lingting", "serve"])
-    assert banner.typed() == ".venv/bin/lingting"
+    assert command_name.typed() == ".venv/bin/lingting"
+    assert command_name.as_typed("`lingting keys list` shows all; reinstall the lingting package") == (
+        "`.venv/bin/lingting keys list` shows all; reinstall the lingting package"
+    )
     monkeypatch.setattr(sys, "argv", ["/opt/lingting/bin/lingting", "serve"])
-    assert banner.typed() == "/opt/lingting/bin/lingting"
+    assert command_name.typed() == "/opt/lingting/bin/lingting"

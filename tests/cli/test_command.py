@@ -115,7 +115,7 @@ def test_a_model_is_installed_verified_listed_and_removed(tmp_path: Path) -> Non
     ("arguments", "message"),
     [
         (["pull", "whisper-huge"], "unknown model 'whisper-huge'"),
-        (["verify", "whisper-base"], "install it with: lingting models pull whisper-base"),
+        (["verify", "whisper-base"], "lingting models pull whisper-base"),
         (["remove", "whisper-base"], "the model whisper-base is not installed"),
         (["verify", "../x"], "cannot be the name of a model"),
     ],

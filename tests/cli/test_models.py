@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tomllib
@@ -44,7 +45,7 @@ def test_the_list_says_what_is_in_use_installed_embedded_and_to_download(data_di
 
 def test_show_tells_people_where_every_file_is_and_what_it_must_be(tmp_path: Path) -> None:
     shown = lingting("models", "show", "x-asr-480ms", data_dir=tmp_path).stdout
-    assert "no: lingting models pull x-asr-480ms" in shown
+    assert re.search(r"no: \S*lingting models pull x-asr-480ms", " ".join(shown.split()))
     assert "Apache-2.0" in shown
     assert "WenetSpeech net/meeting 7.46/9.11" in shown
     assert "SHA-256 fa5f63d618e5a01526e275a358bb7772e403f84808a4769fba52cffd8160bf74" in shown
@@ -84,8 +85,8 @@ def test_a_model_is_pulled_from_a_folder_without_a_network(tmp_path: Path, model
     [
         (["pull", "whisper-tiny", "--from", "absent"], "absent does not exist; --from takes a file or folder"),
         (["pull", "whisper-tiny", "--from", "."], "does not hold the files of whisper-tiny: all of config.json"),
-        (["use", "whisper-tiny"], "install it with: lingting models pull whisper-tiny"),
-        (["check", "whisper-tiny"], "install it with: lingting models pull whisper-tiny"),
+        (["use", "whisper-tiny"], "lingting models pull whisper-tiny"),
+        (["check", "whisper-tiny"], "lingting models pull whisper-tiny"),
         (["use", "whisper-huge"], "no model 'whisper-huge'"),
         (["show", "whisper-huge"], "unknown model 'whisper-huge'"),
     ],
@@ -102,7 +103,7 @@ def test_without_a_network_a_pull_says_how_to_do_without(tmp_path: Path) -> None
     shown = lingting("models", "pull", "whisper-tiny", data_dir=tmp_path, **settings)
     assert shown.returncode == 1
     assert "nothing was installed" in shown.stderr
-    assert "Without a network: lingting models pull whisper-tiny --from FOLDER" in shown.stderr
+    assert re.search(r"Without a network: \S*lingting models pull whisper-tiny --from FOLDER", shown.stderr)
 
 
 def test_removing_asks_and_does_nothing_without_an_answer(data_dir: Path) -> None:

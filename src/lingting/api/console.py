@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import hashlib
+import html
 import importlib.resources
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -22,6 +23,7 @@ from lingting.api.http import admission
 from lingting.api.http import exchange as exchanges
 from lingting.api.http.context import context_of, service_of
 from lingting.api.http.render import JSON
+from lingting.command_name import typed
 from lingting.errors import LingtingError
 from lingting.operations.recent import WINDOW_SECONDS
 
@@ -169,6 +171,12 @@ def _file(request: Request, name: str) -> Response:
     return Response(content, media_type=media_type, headers=headers)
 
 
+def _command() -> str:
+    """The command that the page names: as it is typed beside the server, but no place on its disk."""
+    name = typed()
+    return html.escape("lingting" if name.startswith(("/", "'")) else name)
+
+
 @functools.cache
 def _files() -> Mapping[str, tuple[bytes, str, str]]:
     """Content, type and entity tag of every file of the page; read once."""
@@ -176,6 +184,6 @@ def _files() -> Mapping[str, tuple[bytes, str, str]]:
     for entry in importlib.resources.files("lingting.console").iterdir():
         media_type = _TYPES.get(entry.name.rpartition(".")[2])
         if media_type is not None:
-            content = entry.read_bytes()
+            content = entry.read_bytes().replace(b'data-command="lingting"', f'data-command="{_command()}"'.encode())
             files[entry.name] = content, media_type, f'"{hashlib.sha256(content).hexdigest()[:20]}"'
     return files

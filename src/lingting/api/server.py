@@ -27,6 +27,7 @@ from lingting.api.listening.tls import reload_certificate, tls_context
 from lingting.api.sockets.protocol import MAX_MESSAGE_BYTES, PING_SECONDS, SocketProtocol
 from lingting.api.stopping import CLOSING_SECONDS, StopSignals, unless_asked
 from lingting.api.wyoming import server as wyoming
+from lingting.command_name import as_typed
 from lingting.errors import LingtingError, SettingsError
 from lingting.operations.lag import watch_lag
 from lingting.operations.systemd import Notifier
@@ -85,7 +86,7 @@ def run(service: StartableBackend, on_ready: Callable[[str], None] | None = None
 
 
 def _refused(error: LingtingError) -> int:
-    print(f"lingting: {error}", file=sys.stderr, flush=True)  # noqa: T201
+    print(f"lingting: {as_typed(str(error))}", file=sys.stderr, flush=True)  # noqa: T201
     return 1
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from lingting.command_name import as_typed
 from lingting.errors import LingtingError
 
 # name: (module, attribute, what `lingting --help` says)
@@ -97,7 +98,7 @@ def main() -> NoReturn:
     except LingtingError as error:
         if "--debug" in sys.argv[1:]:
             raise
-        sys.stderr.write(f"lingting: {error}\n")
+        sys.stderr.write(f"lingting: {as_typed(str(error))}\n")
     except BrokenPipeError:
         # who read the output has gone; nothing more can be flushed to it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import shlex
-import shutil
 import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from lingting.command_name import typed
 
 if TYPE_CHECKING:
     from lingting.access.directory import Directory
@@ -159,16 +158,6 @@ def _outward_address() -> str | None:
         except OSError:
             return None
     return None if ipaddress.ip_address(address).is_loopback else address
-
-
-def typed() -> str:
-    """How this command is typed here: `lingting` where the shell finds it, else its path."""
-    own = Path(sys.argv[0])
-    found = shutil.which("lingting")
-    if own.name != "lingting" or (found and Path(found).resolve() == own.resolve()):
-        return "lingting"
-    own = own.absolute()
-    return shlex.quote(os.path.relpath(own) if own.is_relative_to(Path.cwd()) else str(own))
 
 
 def _say(text: str) -> None:

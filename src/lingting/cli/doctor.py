@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from lingting.command_name import as_typed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,6 +42,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
     findings: list[Finding] = []
 
     def note(finding: Finding) -> None:
+        finding = replace(finding, found=as_typed(finding.found), advice=as_typed(finding.advice))
         findings.append(finding)
         if not as_json:
             _show(console, finding)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lingting.cli.models_check import check_model
+from lingting.command_name import typed
 from lingting.errors import DownloadFailed, ModelError
 
 if TYPE_CHECKING:
@@ -136,7 +137,9 @@ def use_model(name: Name, as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps({"name": name, "file": str(file), "done": "used"}))
     else:
-        typer.echo(f"the server uses {name} from its next start on ({file}); try it with: lingting models check {name}")
+        typer.echo(
+            f"the server uses {name} from its next start on ({file}); try it with: {typed()} models check {name}"
+        )
 
 
 app.command("check")(check_model)
@@ -221,7 +224,7 @@ def _origin(row: dict[str, Any]) -> str:
 
 
 def _lines(model: Model, row: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "installed", row["path"] or f"no: lingting models pull {model.name}"
+    yield "installed", row["path"] or f"no: {typed()} models pull {model.name}"
     yield "engine", f"{model.engine}, {'writes along' if model.streaming else 'takes finished utterances'}"
     yield "languages", ", ".join(model.languages)
     yield "size", f"{row['bytes'] / 1e6:.0f} MB {'on disk' if row['installed'] else 'to fetch'}"

@@ -36,7 +36,7 @@ def settings(
         return
     for row in rows:
         changed = row["source"] != "default"
-        note = f"  ({row['source']}; default {_shown(row['default'])})" if changed else ""
+        note = f"  ({row['source']}; default {_shown(row['default'])})" if changed else "  (default)"
         typer.secho(f"{row['name']}={_shown(row['value'])}{note}", bold=changed)
         typer.echo(f"    {row['description']}")
 

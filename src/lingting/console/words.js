@@ -10,8 +10,8 @@ const EN = {
   sign_in_title: "Speech to text, on your own server",
   sign_in_lead: "Speak and watch the text grow, or drop a recording. Nothing leaves this server.",
   key_label: "API key",
-  key_hint: "The key begins with lt-. Each start of the server prints a link that signs in, the first one a key too; an operator makes more with “lingting keys create NAME”. It stays in this tab and is forgotten when you close it.",
-  key_wrong: "The server does not know this key, or it was revoked. Check that you copied all of it, or ask the operator for a new one (“lingting keys create NAME”).",
+  key_hint: "The key begins with lt-. Each start of the server prints a link that signs in, the first one a key too; an operator makes more with “{command} keys create NAME”. It stays in this tab and is forgotten when you close it.",
+  key_wrong: "The server does not know this key, or it was revoked. Check that you copied all of it, or ask the operator for a new one (“{command} keys create NAME”).",
   link_used: "This link was used already or is older than 15 minutes. The next start of the server prints a new one; or sign in with an API key.",
   key_ended: "Your key is no longer accepted: it expired or was revoked. Sign in with another one.",
 
@@ -45,7 +45,8 @@ const EN = {
   language_auto: "Chinese or English",
   language_zh: "Chinese",
   language_en: "English",
-  hot_words_note: "They count from the next Start on. Chinese names are found where something was heard that sounds nearly the same; English ones make their spelling likelier. Three or more characters work best.",
+  hot_words_note: "They count from the next Start on. Each is written where something was heard that sounds nearly like it: Chinese words of two characters or more (three are safer), English ones of four sounds or more. What sounds different is left alone.",
+  hot_words_file_note: "Each is written where something was heard that sounds nearly like it: Chinese words of two characters or more (three are safer), English ones of four sounds or more. They count for files chosen from now on.",
   history_title: "Earlier texts on this device ({count})",
   history_note: "Texts and recordings stay in this browser, so that a reload or a closed tab loses nothing. Whoever can use this browser can open them.",
   history_keep: "Keep them. Off deletes all of them.",
@@ -129,7 +130,7 @@ const EN = {
   none_live: "No one is speaking.",
   none_answered: "Nothing was asked lately.",
   none_used: "Nothing was used yet.",
-  operator_refused: "Your key does not have the scope “operator”. Someone with access to the server can make a key that has it: lingting keys create NAME --operator. Sign out, then sign in with that key.",
+  operator_refused: "Your key does not have the scope “operator”. Someone with access to the server can make a key that has it: {command} keys create NAME --operator. Sign out, then sign in with that key.",
   operator_stale: "The server does not answer. What is shown is from {clock}; it goes on by itself.",
 
   key_refused: "The server no longer accepts this key. Sign out and sign in with another one.",
@@ -154,8 +155,8 @@ const ZH = {
   sign_in_title: "自己服务器上的语音转文字",
   sign_in_lead: "边说边出字，或拖入一段录音。数据不会离开这台服务器。",
   key_label: "API 密钥",
-  key_hint: "密钥以 lt- 开头。服务器每次启动都会打印一个登录链接，第一次启动还会打印一个密钥；运维人员可用“lingting keys create 名称”再创建。密钥只留在本标签页，关闭即忘。",
-  key_wrong: "服务器不认识这个密钥，或者它已被吊销。请检查是否复制完整，或向运维人员要一个新的（lingting keys create 名称）。",
+  key_hint: "密钥以 lt- 开头。服务器每次启动都会打印一个登录链接，第一次启动还会打印一个密钥；运维人员可用“{command} keys create 名称”再创建。密钥只留在本标签页，关闭即忘。",
+  key_wrong: "服务器不认识这个密钥，或者它已被吊销。请检查是否复制完整，或向运维人员要一个新的（{command} keys create 名称）。",
   link_used: "这个链接已经用过，或已超过 15 分钟。服务器下次启动会打印新的；也可以用 API 密钥登录。",
   key_ended: "密钥已失效：过期或被吊销。请换一个密钥登录。",
 
@@ -189,7 +190,8 @@ const ZH = {
   language_auto: "中文或英文",
   language_zh: "中文",
   language_en: "英文",
-  hot_words_note: "从下一次点“开始”起生效。中文词在听到发音相近的内容时使用；英文词会让它的拼写更容易出现。三个字以上效果最好。",
+  hot_words_note: "从下一次点“开始”起生效。听到发音相近的内容时写成这里的词：中文两个字以上（三个字以上更稳妥），英文四个音以上；发音不同的内容不受影响。",
+  hot_words_file_note: "听到发音相近的内容时写成这里的词：中文两个字以上（三个字以上更稳妥），英文四个音以上。对此后选择的文件生效。",
   history_title: "本设备上的历史文字（{count}）",
   history_note: "文字和录音保存在这个浏览器里，刷新或关闭标签页都不会丢失。能使用这个浏览器的人都可以打开它们。",
   history_keep: "保留。关闭会全部删除。",
@@ -273,7 +275,7 @@ const ZH = {
   none_live: "现在没有人在说话。",
   none_answered: "最近没有请求。",
   none_used: "还没有用量。",
-  operator_refused: "这个密钥没有“operator”权限。能登录服务器的人可以创建一个：lingting keys create 名称 --operator。然后退出，用新密钥登录。",
+  operator_refused: "这个密钥没有“operator”权限。能登录服务器的人可以创建一个：{command} keys create 名称 --operator。然后退出，用新密钥登录。",
   operator_stale: "服务器没有应答。现在显示的是 {clock} 的数据，恢复后会自动更新。",
 
   key_refused: "服务器不再接受这个密钥。请退出并换一个密钥登录。",
@@ -315,7 +317,8 @@ export function words(name, values = {}) {
   let text = LANGUAGES[language][name];
   // the server speaks English: what it says stands in no Chinese sentence
   if (language === "zh") text = text.replace(/[（(]\{detail\}[）)]/, "");
-  return text.replace(/\{(\w+)\}/g, (_, key) => String(values[key] ?? "").replace(key === "detail" ? /[.。]$/ : "", ""));
+  const known = { command: document.documentElement.dataset.command, ...values };
+  return text.replace(/\{(\w+)\}/g, (_, key) => String(known[key] ?? "").replace(key === "detail" ? /[.。]$/ : "", ""));
 }
 
 /** Puts a text into an element, in whatever language is chosen later too; an empty name hides a notice. */
