@@ -12,7 +12,7 @@ compile() {
     "$tool/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate "$@"
 }
 compile pyproject.toml requirements/build.in -o requirements/serve.txt "$@"
-compile pyproject.toml requirements/build.in --extra redis --extra postgresql --extra sherpa --group dev \
+compile pyproject.toml requirements/build.in --extra redis --extra postgresql --extra sherpa --extra otel --group dev \
     -c requirements/serve.txt -o requirements/dev.txt "$@"
 compile pyproject.toml requirements/build.in --extra redis --extra postgresql --extra sherpa \
     -c requirements/dev.txt -o requirements/cluster.txt "$@"

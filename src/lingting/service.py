@@ -14,6 +14,7 @@ from lingting.audio.voice import VoiceDetector
 from lingting.domain import RecognitionOptions, Seconds
 from lingting.engine_room import EngineRoom
 from lingting.operations.metrics import Metrics
+from lingting.operations.traces import Traces
 from lingting.phonetics import Corrector
 from lingting.processors import physical_cores
 from lingting.recognition.endpoint import EndpointConfig
@@ -237,7 +238,10 @@ class Service:
 
         Raises:
             ModelError: the model is not installed or cannot be loaded.
+            SettingsError: requests are to be traced, and cannot be.
         """
+        if self.settings.traces:
+            self.metrics.traces = await asyncio.to_thread(Traces)
         await self.access.start()
         try:
             self._recognition = await asyncio.to_thread(Recognition, self.settings, self.metrics, apart=True)
@@ -259,6 +263,8 @@ class Service:
             await asyncio.to_thread(recognition.close)
         await self.decoder.close()
         await self.access.close()
+        if self.metrics.traces is not None:
+            await asyncio.to_thread(self.metrics.traces.close)
 
     def open_live(
         self, principal: Principal, options: RecognitionOptions, endpoint: EndpointConfig | None = None

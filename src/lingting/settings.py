@@ -239,6 +239,10 @@ class Settings(BaseSettings):
     # -- operations ---------------------------------------------------------------------------------------------------
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
     metrics_public: bool = Field(False, description="Show /metrics to other machines too, not only to this one.")
+    traces: bool = Field(
+        False,
+        description="Send OpenTelemetry traces over HTTP to where the OTEL_... variables say; needs the extra otel.",
+    )
     log_format: Literal["text", "json"] = Field("text", description="Log lines for people or for machines.")
 
     @classmethod

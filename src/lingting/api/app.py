@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable
-from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -27,6 +26,7 @@ from lingting.api.http.exchange import Exchange
 from lingting.api.http.headers import Gateway
 from lingting.api.http.proxies import Proxies
 from lingting.api.http.spool import Spool
+from lingting.api.http.traced import Traced
 from lingting.api.openai import transcriptions as openai
 from lingting.api.openapi import document as openapi
 from lingting.api.realtime import routes as realtime
@@ -81,13 +81,16 @@ def create_app(service: Backend) -> Starlette:
         yield
         context.spool.close()
 
-    outermost = partial(
-        Gateway,
-        observe=observe,
-        proxies=Proxies(service.settings),
-        failed=envelopes.answer,
-        stopping=lambda: context.lifecycle.stopping,
-    )
+    def outermost(app: ASGIApp) -> ASGIApp:
+        gateway = Gateway(
+            app,
+            observe=observe,
+            proxies=Proxies(service.settings),
+            failed=envelopes.answer,
+            stopping=lambda: context.lifecycle.stopping,
+        )
+        return gateway if metrics.traces is None else Traced(gateway, metrics.traces, _UNTRACED)
+
     app = Application(
         routes=_routes(),
         lifespan=lifespan,
@@ -134,6 +137,7 @@ def _routes() -> list[Route]:
     ]
 
 
+_UNTRACED = {health.HEALTH_PATH, health.READY_PATH, health.METRICS_PATH, console.STATUS_PATH}
 _SOCKETS = {
     realtime.REALTIME_PATH: realtime.realtime,
     deepgram.LISTEN_PATH: deepgram.live,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import Context
 
 from prometheus_client import (
     CollectorRegistry,
@@ -16,6 +17,8 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from lingting.operations.traces import Traces
+
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 WORKS = (1, 2, 4, 8, 16, 32)
 
@@ -25,11 +28,13 @@ class Metrics:
 
     Attributes:
         registry: what `/metrics` shows; other parts may register their own metrics on it.
+        traces: where the way of each request goes besides; None where it is not traced.
     """
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
+        self.traces: Traces | None = None
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self._requests = Counter(
@@ -143,6 +148,13 @@ class Metrics:
     def waited(self, kind: str, seconds: float) -> None:
         """See `Observer`."""
         self._waits.labels(kind).observe(seconds)
+
+    def passed(
+        self, context: Context, stage: str, began: float, ended: float, *, kind: str, engine: str, works: int
+    ) -> None:
+        """See `Observer`."""
+        if self.traces is not None:
+            self.traces.passed(context, stage, began, ended, kind=kind, engine=engine, works=works)
 
     def shown(self, what: str, seconds: float) -> None:
         """See `Observer`."""

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
+from functools import partial
 
 from lingting import log_ids
 from lingting.domain import Account, Seconds
@@ -89,9 +90,13 @@ class Task:
 
 @dataclass(eq=False, slots=True)
 class _Item:
-    """A task on its way: what is to be done next; `alone` after a step that failed with company."""
+    """A task on its way: what is to be done next; `alone` after a step that failed with company.
+
+    It is in the queue since `queued`, by `time.monotonic`.
+    """
 
     task: Task
+    queued: float = field(default_factory=time.monotonic)
     work: Work | None = None
     alone: bool = False
     restarts: int = 0
@@ -261,6 +266,11 @@ class Scheduler:
             now = time.monotonic()
             failed = any(outcome is not None and outcome.error is not None for outcome in outcomes)
             self._observer.stepped(batch[0].task.engine.name, len(batch), now - began, failed=failed)
+            for item in batch:
+                kind, engine = item.task.kind, item.task.engine.name
+                passed = partial(self._observer.passed, item.task.context, kind=kind, engine=engine, works=len(batch))
+                passed("queue", item.queued, began)
+                passed("engine", began, now)
             cost = (now - began) / len(batch)
             with self._wake:
                 del self._stepping[threading.get_ident()]
@@ -362,6 +372,7 @@ class Scheduler:
             if outcome is not None:
                 item.work = outcome.more
                 item.heard = outcome.heard or item.heard
+            item.queued = now
             self._ready.append(item)
             return False
         self._shares.leave(task.account)
