@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import bench.streams as live
-from bench import access, clips, oneshot, targets
+from bench import access, clips, oneshot, protocols, targets
 from bench.clips import Clip
 from bench.place import Place, prepare
-from bench.server import Server, Use
+from bench.server import Server, Use, free_port
 from bench.systems import FasterWhisper, LiveWatch, Ours, Peer, Worker
 from lingting.processors import physical_cores
 from lingting.service import second_pass
@@ -28,7 +28,7 @@ from lingting.text.scoring import normalise
 
 Report: TypeAlias = dict[str, Any]
 
-SECTIONS = ("errors", "compute", "callers", "streams", "beside", "silence", "access")
+SECTIONS = ("errors", "compute", "callers", "streams", "protocols", "beside", "silence", "access")
 _WATCHED_AT_ONCE = 8
 
 
@@ -63,7 +63,7 @@ class Options:
 QUICK = Options(
     clips=8,
     peers=("default", "greedy"),
-    sections=tuple(section for section in SECTIONS if section != "beside"),
+    sections=tuple(section for section in SECTIONS if section not in ("beside", "protocols")),
     streams=(1, 10),
     seconds=8.0,
     nobody_seconds=15.0,
@@ -103,7 +103,7 @@ def run(options: Options, console: Console) -> Report:
             report |= _compared(options, chosen, place, bars)
         if "silence" in wanted:
             report["silence"] = _silence(options, place, bars)
-        if wanted & {"streams", "beside"} or options.soak_minutes:
+        if wanted & {"streams", "protocols", "beside"} or options.soak_minutes:
             report |= _live(options, chosen, place, bars)
         if "access" in wanted:
             report["access"] = access.cost_of_a_packet(place, 10_000)
@@ -226,6 +226,15 @@ def _live(options: Options, chosen: Sequence[Clip], place: Place, bars: _Bars) -
                 figures, _ = _one_run(place, items, number, seconds)
                 report["streams"].append({"streams": number, **figures})
                 step()
+    if "protocols" in options.sections:
+        with (
+            bars.part("the live protocols beside HTTP", 5) as step,
+            tempfile.TemporaryDirectory(prefix="lingting-bench-") as folder,
+            Server(place, streams_per_tenant="100", wyoming_port=str(wyoming := free_port())) as server,
+        ):
+            report["protocols"] = protocols.measure(
+                server, items, options.seconds, wyoming_port=wyoming, folder=Path(folder), step=step
+            )
     if "beside" in options.sections:
         with bars.part("others beside a stream", 4) as step:
             report["beside"] = _beside(options, chosen, place, items, step)

@@ -114,6 +114,35 @@ def _beside(beside: dict[str, Any]) -> Table:
     return table
 
 
+def _protocols(protocols: dict[str, Any]) -> Table:
+    alone, many = protocols["alone"], protocols["many"]
+    table = _table("Live protocols beside HTTP packets, in real time", "", *alone, *(_MANY[name] for name in many))
+    runs = (*alone.values(), *many.values())
+    table.add_row("first text, s (p50 / p95)", *(_ranks(run["first_text_s"], "p50", "p95") for run in runs))
+    table.add_row("final after stop, s (p50 / p95)", *(_ranks(run["final_s"], "p50", "p95") for run in runs))
+    for what in ("first", "final"):
+        table.add_row(
+            f"  {what} behind HTTP for the same recording, s",
+            *(_signed(run.get(f"{what}_behind_http_s")) for run in runs),
+        )
+    table.add_row("text of HTTP", *(f"{run['same_text']} of {run['compared']}" for run in alone.values()))
+    table.add_row("CPU seconds per second of audio", *(_digits(run["cpu_per_audio_second"]) for run in alone.values()))
+    table.add_row("spoken / failed", *(f"{run['spoken']} / {len(run['failures'])}" for run in runs))
+    table.caption = f"one speaker, and {protocols['speakers']} at once"
+    return table
+
+
+_MANY = {"http": "20 over HTTP", "spread": "20 spread"}
+
+
+def _signed(value: float | None) -> str:
+    return "" if value is None else f"{value:+.2f}"
+
+
+def _digits(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
 def _times(ratio: float | None) -> str:
     return "–" if ratio is None else f"{ratio:.2f}"
 
@@ -183,6 +212,7 @@ _BUILDERS: dict[str, Callable[[Any], Table]] = {
     "callers": _callers,
     "confirmed": _confirmed,
     "streams": _streams,
+    "protocols": _protocols,
     "beside": _beside,
     "soak": _soak,
     "silence": _silence,

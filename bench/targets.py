@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.oneshot import OURS
+from bench.speakers import HTTP
 from bench.streams import NEIGHBOURS
 
 AT_MOST: Callable[[float, float], bool] = float.__le__
@@ -89,9 +90,28 @@ def _rest(report: dict[str, Any]) -> Iterator[Target]:
             yield at_most(f"{of} failed", len(beside["failures"]), 0, "")
             if "bursts_failed" in beside:
                 yield at_most("streams at line speed that failed", len(beside["bursts_failed"]), 0, "")
+    yield from _protocols(report.get("protocols"))
     if silence := report.get("silence"):
         minutes = silence["seconds"] / 60
         yield at_most(f"characters in {minutes:.3g} minutes of silence and noise", silence["characters"], 0, "")
+
+
+def _protocols(protocols: dict[str, Any] | None) -> Iterator[Target]:
+    if not protocols:
+        return
+    for protocol, figures in protocols["alone"].items():
+        for what, name in (("first", "first text"), ("final", "final")):
+            if protocol != HTTP and (behind := figures[f"{what}_behind_http_s"]) is not None:
+                yield at_most(f"{protocol}: {name} behind HTTP, one speaker", behind, 0.1, "s")
+        yield at_most(f"{protocol}: texts unlike those of HTTP", figures["compared"] - figures["same_text"], 0, "")
+    by_http, spread = protocols["many"][HTTP], protocols["many"]["spread"]
+    for what, name in (("first_text_s", "first text"), ("final_s", "final after stop")):
+        for rank in ("p50", "p95"):
+            if by_http[what][rank]:
+                of = f"{protocols['speakers']} speakers over four protocols:"
+                yield at_most(f"{of} {name} {rank}, of HTTP", spread[what][rank] / by_http[what][rank], 1.1, "times")
+    failed = len(by_http["failures"]) + len(spread["failures"])
+    yield at_most("live protocols: recordings that failed", failed, 0, "")
 
 
 _NAMES = {"reply_s": "reply", "first_text_s": "first text", "final_s": "final after stop", "lag_s": "lag"}

@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from lingting.api.app import create_app
 from lingting.api.listening.sockets import listen
 from lingting.api.server import Server
 from lingting.audio.budget import AudioBudget
+from lingting.audio.decode import Decoder as RealDecoder
+from lingting.audio.piecewise import Piecewise
 from lingting.audio.recording import Recording
 from lingting.domain import Account, RecognitionOptions, Sentence, Transcript
 from lingting.errors import AudioTooLong, EmptyAudio, Overloaded, UndecodableAudio
@@ -152,11 +155,13 @@ class Decoder:
     Attributes:
         budget: its memory.
         missing: seconds that every file is said to lack.
+        real: decodes files that come in pieces.
     """
 
     def __init__(self) -> None:
         self.budget = AudioBudget()
         self.missing = 0.0
+        self.real = RealDecoder()
 
     def admit(self, tenant: str) -> None:
         """Whether there is memory for another file."""
@@ -165,6 +170,9 @@ class Decoder:
     def admit_pcm16(self, size: int) -> None:
         """Whether there is memory for so many bytes."""
         self.budget.admit(size)
+
+    def piecewise(self, demuxer: str, *, max_seconds: float) -> AbstractAsyncContextManager[Piecewise]:
+        return self.real.piecewise(demuxer, max_seconds=max_seconds)
 
     def pcm16(self, data: bytes) -> Recording:
         return Recording.of_pcm16(data, self.budget.reserve(len(data)))
@@ -253,6 +261,7 @@ class Service:
 
     async def stop(self) -> None:
         await self.streams.stop()
+        await self.decoder.real.close()
         await self.access.close()
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import requests
@@ -208,6 +209,70 @@ def test_a_wav_file_needs_no_encoding(server: Running) -> None:
     assert heard[-1]["duration"] == pytest.approx(1.0, abs=0.01)
 
 
+def contained(container: str, codec: str, **options: str) -> bytes:
+    """A second of speech in a container, for which a decoder is needed."""
+    out = io.BytesIO()
+    with av.open(out, "w", format=container, options=options) as target:
+        stream: Any = target.add_stream(codec, rate=48_000)
+        stream.layout = "mono"
+        frame = av.AudioFrame.from_ndarray(np.frombuffer(voice(1.0, 48_000), "<i2").reshape(1, -1), "s16", "mono")
+        frame.sample_rate = 48_000
+        context = stream.codec_context
+        resampler = av.AudioResampler(context.format, "mono", 48_000, context.frame_size)
+        for part in (*resampler.resample(frame), *resampler.resample(None)):
+            target.mux(stream.encode(part))
+        target.mux(stream.encode(None))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("query", "container", "codec", "options"),
+    [
+        ("encoding=opus", "ogg", "libopus", {"page_duration": "60000"}),
+        ("encoding=ogg-opus&sample_rate=48000", "ogg", "libopus", {}),
+        ("", "webm", "libopus", {"live": "1"}),
+        ("encoding=flac", "flac", "flac", {}),
+        ("", "mp3", "libmp3lame", {"write_xing": "0"}),
+        ("", "wav", "pcm_s24le", {}),
+    ],
+)
+def test_compressed_sound_is_decoded_as_it_comes(
+    server: Running, query: str, container: str, codec: str, options: dict[str, str]
+) -> None:
+    sound = contained(container, codec, **options)
+    with listening(server, f"punctuate=true&{query}") as peer:
+        for start in range(0, len(sound), 997):
+            peer.say(sound[start : start + 997])
+        peer.say({"type": "CloseStream"})
+        heard = peer.rest()
+        assert peer.closed[0] == 1000
+    assert text_of(heard[0]).startswith("今天我们开会讨论下")
+    assert heard[-1]["duration"] == pytest.approx(1.0, abs=0.1)
+    assert heard[-1]["sha256"] == hashlib.sha256(sound).hexdigest()
+
+
+def test_compressed_sound_gives_text_before_its_end(server: Running) -> None:
+    sound = contained("ogg", "libopus", page_duration="60000")
+    with listening(server, "encoding=opus&interim_results=true") as peer:
+        peer.say(sound[: len(sound) * 3 // 4])
+        assert text_of(peer.hear())
+        peer.say({"type": "Finalize"})
+        heard = [peer.hear()]
+        while not heard[-1]["is_final"]:
+            heard.append(peer.hear())
+        assert text_of(heard[-1]).startswith("今天我们开")
+
+
+@pytest.mark.parametrize("sound", [b"raw opus packets have no container", b"OggS" + bytes(3000)])
+def test_compressed_sound_that_is_none_ends_the_connection_in_words(server: Running, sound: bytes) -> None:
+    with listening(server, "encoding=opus") as peer:
+        peer.say(sound)
+        peer.say({"type": "CloseStream"})
+        error = peer.rest()[-1]
+        assert (error["type"], error["variant"]) == ("Error", "DataError")
+        assert peer.closed == (1008, "DATA-0000")
+
+
 def test_sound_that_cannot_be_decoded_ends_the_connection(server: Running) -> None:
     with listening(server, "") as peer:
         peer.say(b"this is no container at all" * 10)
@@ -242,6 +307,7 @@ def refused(server: Running, query: str, **named: Any) -> Any:
         ("encoding=linear16&sample_rate=x", "sample_rate"),
         ("encoding=linear16&sample_rate=16000&channels=99", "channels"),
         ("encoding=mp9", "encoding"),
+        ("encoding=speex&sample_rate=16000", "WebM"),
         ("encoding=linear16&sample_rate=16000&endpointing=x", "endpointing"),
         ("encoding=linear16&sample_rate=16000&utterance_end_ms=-1", "utterance_end_ms"),
     ],

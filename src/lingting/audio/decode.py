@@ -19,6 +19,7 @@ from typing import Any
 from lingting.audio.budget import AudioBudget, Reservation
 from lingting.audio.formats import DECLARED, sniff
 from lingting.audio.pcm import TOLERANCE, PlainPcm, plain_pcm_range, too_long
+from lingting.audio.piecewise import Piecewise
 from lingting.audio.places import Places
 from lingting.audio.process import DecodingProcess
 from lingting.audio.recording import Recording, nameless_file
@@ -28,6 +29,7 @@ from lingting.errors import AudioError, AudioTooLong, EmptyAudio, LingtingError,
 log = logging.getLogger(__name__)
 
 _JOBS_PER_WORKER = 500
+_MOST_PIECEWISE = 16
 _KNOWN = ", ".join(DECLARED)
 
 
@@ -60,6 +62,8 @@ class Decoder:
         seconds_per_second: float = 0.05,
     ) -> None:
         self._places = Places(max(1, workers), max_wait)
+        self._kept = max(1, workers)
+        self._piecewise = 0
         self._budget = budget or AudioBudget()
         self._memory_bytes = memory_bytes
         self._base_seconds = base_seconds
@@ -136,21 +140,12 @@ class Decoder:
         if isinstance(plan, Recording):
             return plan
         demuxer, certain = plan
-        seconds = self._base_seconds + self._seconds_per_second * max_seconds
-        job = {
-            "demuxer": demuxer,
-            "certain": certain,
-            "sample_rate": sample_rate,
-            "max_seconds": max_seconds,
-            "tolerance": TOLERANCE,
-            "memory_bytes": self._memory_bytes,
-            "cpu_seconds": seconds,
-        }
+        job = self._job(demuxer, max_seconds) | {"certain": certain, "sample_rate": sample_rate}
         room = self._budget.reserve(0)
         output = nameless_file()
         try:
             async with self._places.place(tenant):
-                reply = await self._run(path, output, room, job, seconds)
+                reply = await self._run(path, output, room, job)
             if "samples" not in reply:
                 raise _error(reply, max_seconds)
             size = int(reply["samples"])
@@ -160,6 +155,35 @@ class Decoder:
             room.release()
             raise
         return Recording.of_file(output, size, missing=float(reply["missing"]), reservation=room)
+
+    @contextlib.asynccontextmanager
+    async def piecewise(self, demuxer: str, *, max_seconds: Seconds) -> AsyncIterator[Piecewise]:
+        """A file that comes in pieces while it is spoken; it has a process of its own until it ends, 16 at most.
+
+        Args:
+            demuxer: what `formats.sniff` says of its first bytes.
+            max_seconds: the longest audio allowed.
+
+        Raises:
+            Overloaded: as many are open as may be.
+            UndecodableAudio, LingtingError: the process does not start.
+        """
+        if self._piecewise >= _MOST_PIECEWISE:
+            raise Overloaded(
+                f"{_MOST_PIECEWISE} compressed streams are open; send raw samples, or try again later", 5.0
+            )
+        self._piecewise += 1
+        try:
+            async with self._process() as process:
+                file = await Piecewise.begin(process, self._job(demuxer, max_seconds) | {"piecewise": True})
+                try:
+                    yield file
+                finally:
+                    file.close()
+                    if not file.ended:
+                        process.end()
+        finally:
+            self._piecewise -= 1
 
     async def close(self) -> None:
         """Kill the processes, busy ones too, and wait until they are gone."""
@@ -187,10 +211,20 @@ class Decoder:
             looking.add_done_callback(_drop)
             raise
 
-    async def _run(
-        self, path: Path, output: int, room: Reservation, job: dict[str, Any], seconds: Seconds
-    ) -> dict[str, Any]:
+    def _job(self, demuxer: str, max_seconds: Seconds) -> dict[str, Any]:
+        """What every job says; `cpu_seconds` bounds the time that it takes, too."""
+        return {
+            "demuxer": demuxer,
+            "certain": True,
+            "max_seconds": max_seconds,
+            "tolerance": TOLERANCE,
+            "memory_bytes": self._memory_bytes,
+            "cpu_seconds": self._base_seconds + self._seconds_per_second * max_seconds,
+        }
+
+    async def _run(self, path: Path, output: int, room: Reservation, job: dict[str, Any]) -> dict[str, Any]:
         """What a process says of a file; it is given to another when the first is killed or stopped from outside."""
+        seconds = job["cpu_seconds"]
         message: str | None = None
         for _ in range(2):
             async with self._process() as process:
@@ -229,12 +263,13 @@ class Decoder:
         try:
             await process.ready()
             yield process
-            kept = not process.ended
+            kept = True
         except (Overloaded, AudioTooLong):
             kept = True
             raise
         finally:
             self._busy.discard(process)
+            kept = kept and not process.ended and len(self._idle) < self._kept
             if kept and process.jobs < _JOBS_PER_WORKER and not self._closed:
                 self._idle.append(process)
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import BinaryIO, TypeAlias
 
@@ -22,6 +23,9 @@ DECLARED = {
 
 PIPE_LENGTH = 0x7FFF0000
 """Bytes of samples from which on a header does not mean it: writers to a pipe put such a length there."""
+
+REPORT = struct.Struct("<QI")
+"""What stands before the samples that a file in pieces gave: how many of its bytes were read, and how many follow."""
 
 _SNIFFED = 64 * 1024
 _MP4_ATOMS = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}

@@ -76,13 +76,10 @@ class DecodingProcess:
         Raises:
             Overloaded, AudioTooLong: there is no room for them; the process takes further jobs.
         """
-        assert self._socket is not None
-        self.jobs += 1
         source = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # at once: a thread would lose it to a cancellation
         try:
-            socket.send_fds(self._socket, [json.dumps(job).encode()], [source, output])
-        except OSError:
-            return None
+            if not self._give(job, source, output):
+                return None
         finally:
             os.close(source)
         watching = asyncio.create_task(self._watch())
@@ -109,6 +106,15 @@ class DecodingProcess:
             except OSError:
                 return None
         return None
+
+    def begin(self, connection: int, job: dict[str, Any]) -> bool:
+        """Have a file decoded that comes in pieces over this socket, as `Piecewise` says; False when it is dead."""
+        return self._give(job, connection, connection)
+
+    async def reply(self) -> dict[str, Any] | None:
+        """The answer to a job that was begun; None when the process died over it."""
+        line = await self._line()
+        return None if line is None else json.loads(line)
 
     async def _watch(self) -> None:
         """End the process when somebody has stopped it (SIGSTOP): it would not go on by itself."""
@@ -163,6 +169,15 @@ class DecodingProcess:
         if code == -signal.SIGXCPU:
             return "decoding it takes too much processor time"
         return "decoding it ran out of memory or crashed the decoder"
+
+    def _give(self, job: dict[str, Any], source: int, output: int) -> bool:
+        assert self._socket is not None
+        self.jobs += 1
+        try:
+            socket.send_fds(self._socket, [json.dumps(job).encode()], [source, output])
+        except OSError:
+            return False
+        return True
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import io
 import json
 import os
 import pkgutil
@@ -24,7 +25,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from lingting.audio.formats import missing, wav_seconds
+from lingting.audio.formats import REPORT, missing, wav_seconds
 from lingting.audio.sandbox import confine
 
 RATE = 16_000
@@ -71,6 +72,8 @@ _MAX_CHANNELS = 64
 _MAX_RATE = 768_000
 _BLOCK = RATE  # samples gathered before they are resampled
 _ROOM = 1 << 20  # bytes that are asked for at a time
+_PIECE = 4096  # bytes of a file in pieces that are read at a time
+_EARLY = {"probesize": "2048", "analyzeduration": "0"}  # so that decoding begins with the first second of it
 
 
 class _Refused(Exception):
@@ -116,6 +119,8 @@ def _serve(job: dict[str, Any], source: int, target: int, room: Callable[[int], 
     try:
         seconds = float(job["max_seconds"]) + float(job["tolerance"])
         _limit(int(job["memory_bytes"]), float(job["cpu_seconds"]), int(2 * RATE * (seconds + 1)))
+        if job.get("piecewise"):
+            return {"samples": _decode_pieces(source, job["demuxer"], seconds)}
         with os.fdopen(os.dup(source), "rb") as file, os.fdopen(os.dup(target), "wb") as output:
             file.seek(0)
             sink = _Sink(output, seconds, room)
@@ -186,6 +191,10 @@ class _Sink:
         if self._gathered >= _BLOCK:
             self._flush(last=False)
 
+    def flush(self) -> None:
+        """Write what was gathered, but for what the resampler needs of what comes next."""
+        self._flush(last=False)
+
     def close(self) -> None:
         self._flush(last=True)
 
@@ -228,8 +237,47 @@ def _decode_raw(file: BinaryIO, rate: int, sink: _Sink) -> None:
         sink.put(np.frombuffer(data, "<i2", count=len(data) // 2).astype(np.float32) * np.float32(1 / 32768), rate)
 
 
-def _decode(file: BinaryIO, demuxer: str, certain: bool, sink: _Sink) -> float:
-    """Decode into the sink; the seconds that the file declares, 0 where it doesn't."""
+class _Pieces:
+    """A file that comes in pieces over a socket: says before each wait what has been read, and what came of it."""
+
+    def __init__(self, connection: int) -> None:
+        self.sink: _Sink | None = None
+        self.samples = io.BytesIO()
+        self._connection = connection
+        self._read = 0
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, as few as there are."""
+        self.report()
+        data = os.read(self._connection, size)
+        self._read += len(data)
+        return data
+
+    def report(self) -> None:
+        """Send how much has been read, and the samples since the last time."""
+        if self.sink is not None:
+            self.sink.flush()
+        pcm = self.samples.getvalue()
+        self.samples.seek(0)
+        self.samples.truncate()
+        message = memoryview(REPORT.pack(self._read, len(pcm)) + pcm)
+        while message:
+            message = message[os.write(self._connection, message) :]
+
+
+def _decode_pieces(connection: int, demuxer: str, seconds: float) -> int:
+    """Decode what comes over a socket, and send the samples back on it; how many there were."""
+    pieces = _Pieces(connection)
+    pieces.sink = sink = _Sink(pieces.samples, seconds, lambda _: True)
+    with contextlib.suppress(BrokenPipeError):  # nobody listens any more
+        _decode(pieces, demuxer, True, sink, whole=False)
+        sink.close()
+        pieces.report()
+    return sink.written
+
+
+def _decode(file: Any, demuxer: str, certain: bool, sink: _Sink, *, whole: bool = True) -> float:
+    """Decode into the sink; the seconds that the file declares, 0 where it doesn't, or comes in pieces."""
     try:
         container: Any = av.open(
             file,
@@ -238,7 +286,9 @@ def _decode(file: BinaryIO, demuxer: str, certain: bool, sink: _Sink) -> float:
                 "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm," + demuxer,
                 "codec_whitelist": ",".join(sorted(_CODECS)),
                 "protocol_whitelist": "none",
+                **({} if whole else _EARLY),
             },
+            buffer_size=32_768 if whole else _PIECE,
             metadata_errors="replace",
         )
     except av.error.MemoryError as error:
@@ -263,6 +313,8 @@ def _decode(file: BinaryIO, demuxer: str, certain: bool, sink: _Sink) -> float:
                 sink.put(_mono(frame), frame.sample_rate)
         if (bad and not good) or (not certain and (good < 3 or bad > good)):
             raise _Refused("undecodable", "no part of it decodes as audio")
+        if not whole:
+            return 0.0
         if demuxer == "wav":
             return wav_seconds(file)
         return _declared(container, stream) if demuxer in _DECLARED_DURATION else 0.0

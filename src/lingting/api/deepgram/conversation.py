@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,20 +13,19 @@ import msgspec
 
 from lingting.access.errors import LimitExceeded
 from lingting.api.deepgram import render
+from lingting.api.deepgram.incoming import Incoming, OpenFile
 from lingting.api.deepgram.parameters import Query, hot_words
 from lingting.api.deepgram.render import Names
 from lingting.api.sockets.caller import Caller
 from lingting.api.sockets.held import NOT_ALLOWED, OVERLOADED, RESTART, HeldSocket
 from lingting.api.sockets.idle import Idle
-from lingting.api.sockets.sound import Intake, SoundError, WavHead, is_wav
+from lingting.api.sockets.sound import SoundError
 from lingting.api.sockets.speech import Speech
-from lingting.domain import Seconds
-from lingting.errors import Overloaded
+from lingting.domain import Samples, Seconds
+from lingting.errors import AudioError, Overloaded
 from lingting.recognition.events import Final, Guess, LiveEvent, SpeechStarted, SpeechStopped
 
 _NO_AUDIO = 1011
-_WAV_START = 12
-_THREADED_BYTES = 65_536
 
 
 class Conversation:
@@ -36,9 +36,10 @@ class Conversation:
         caller: who speaks.
         query: what is asked for.
         names: what all messages repeat.
+        open_file: decodes what is neither raw nor a plain WAV file.
     """
 
-    def __init__(self, socket: HeldSocket, caller: Caller, query: Query, names: Names) -> None:
+    def __init__(self, socket: HeldSocket, caller: Caller, query: Query, names: Names, open_file: OpenFile) -> None:
         settings = caller.settings
         self._socket = socket
         self._settings = settings
@@ -47,8 +48,8 @@ class Conversation:
         self._names = names
         self._speech = Speech(caller, self._heard)
         self._speech.configure(query.options(settings, self._own_words))
-        self._intake = Intake(query.sound) if query.sound is not None else None
-        self._header = WavHead()
+        self._incoming = Incoming(query.sound, open_file)
+        self._hearing = asyncio.Lock()
         self._digest = hashlib.sha256()
         self._idle = Idle(settings.stream_idle_seconds, self._starved)
         self._ending = False
@@ -64,16 +65,17 @@ class Conversation:
     async def run(self) -> None:
         """Answer the client until the connection ends."""
         try:
-            async for message in self._socket.messages():
-                self._idle.seen()
-                if self._ending:
-                    continue
-                if isinstance(message, str):
-                    self._control(message)
-                elif message:
-                    await self._take(message)
-                else:
-                    self._end()
+            async with self._incoming:
+                async for message in self._socket.messages():
+                    self._idle.seen()
+                    if self._ending:
+                        continue
+                    if isinstance(message, str):
+                        self._control(message)
+                    elif message:
+                        await self._take(message)
+                    else:
+                        self._end()
         finally:
             self._idle.stop()
             self._speech.abort()
@@ -86,38 +88,29 @@ class Conversation:
 
     async def _take(self, data: bytes) -> None:
         self._digest.update(data)
-        try:
-            known = self._without_header(data)
-        except SoundError as error:
-            self._socket.send(
-                {"type": "Error", "variant": "DataError", "description": f"DATA-0000: {error}", "message": str(error)}
-            )
-            self._socket.close(NOT_ALLOWED, "DATA-0000")
-            return
-        if known is None:
-            return
-        intake, data = known
-        small = len(data) <= _THREADED_BYTES
-        samples = intake.take(data) if small else await asyncio.to_thread(intake.take, data)
-        try:
-            await self._speech.take(samples)
-        except (Overloaded, LimitExceeded) as error:
-            self._refuse(error)
-            return
+        await self._hear(self._incoming.take(data))
         if self._speech.duration >= self._settings.stream_max_seconds:
             self._end()
         self._report_gap()
 
-    def _without_header(self, data: bytes) -> tuple[Intake, bytes] | None:
-        """What makes samples of the sound, and the sound without a WAV header; None while that is not known."""
-        if self._intake is None:
-            samples = self._header.take(data)
-            if samples is None or self._header.sound is None:
-                return None
-            self._intake, data = Intake(self._header.sound), samples
-        elif not self._speech.duration and len(data) > _WAV_START and is_wav(data):
-            raise SoundError("a WAV file was sent where the query promises raw samples; leave encoding out for files")
-        return self._intake, data
+    async def _hear(self, sound: AsyncIterator[Samples]) -> bool:
+        """Recognise samples as they come of the sound; False where it ends the connection.
+
+        A stop of the server may end the sound while some of it is still being taken.
+        """
+        try:
+            async with self._hearing:
+                async for samples in sound:
+                    await self._speech.take(samples)
+        except (SoundError, AudioError) as error:
+            words = {"description": f"DATA-0000: {error}", "message": str(error)}
+            self._socket.send({"type": "Error", "variant": "DataError", **words})
+            self._socket.close(NOT_ALLOWED, "DATA-0000")
+        except (Overloaded, LimitExceeded) as error:
+            self._refuse(error)
+        else:
+            return True
+        return False
 
     def _refuse(self, error: Overloaded | LimitExceeded) -> None:
         busy = isinstance(error, Overloaded)
@@ -138,7 +131,7 @@ class Conversation:
             case "KeepAlive":
                 pass
             case "Finalize":
-                self._finish_intake()
+                self._take_rest()
                 self._speech.flush()
             case "CloseStream":
                 self._end()
@@ -158,17 +151,17 @@ class Conversation:
             failure = {"code": "CONFIGURE_INTERNAL_ERROR", "description": "keyterms must be a list of strings"}
             self._socket.send({"type": "ConfigureFailure", **names, **failure})
             return
-        self._finish_intake()
+        self._take_rest()
         self._query = replace(self._query, hot_words=hot_words(keyterms))
         self._speech.configure(self._query.options(self._settings, self._own_words))
         self._socket.send({"type": "ConfigureSuccess", **names, "keyterms": list(self._query.hot_words)})
 
-    def _finish_intake(self) -> None:
-        if self._intake is not None:
-            try:
-                self._speech.accept(self._intake.finish())
-            except Overloaded as error:
-                self._refuse(error)
+    def _take_rest(self) -> None:
+        """Take what a resampler still holds."""
+        try:
+            self._speech.accept(self._incoming.pause())
+        except Overloaded as error:
+            self._refuse(error)
 
     def _end(self, code: int = 1000, reason: str = "") -> None:
         """No more sound comes: what is left is recognised, then the connection closes."""
@@ -177,7 +170,8 @@ class Conversation:
             self._socket.spawn(self._finish(code, reason))
 
     async def _finish(self, code: int, reason: str) -> None:
-        self._finish_intake()
+        if not await self._hear(self._incoming.finish()):
+            return
         await self._speech.finish()
         self._report_gap()
         summary = self._names.summary(self._digest.hexdigest(), self._speech.duration)

@@ -21,6 +21,8 @@ SHORTEST_UTTERANCE_END: Seconds = 1.0
 
 _ENCODINGS: dict[str, Encoding] = {"linear16": "s16", "linear32": "f32", "mulaw": "mulaw", "alaw": "alaw"}
 _TELEPHONE = ("mulaw", "alaw")
+_CONTAINED = ("opus", "ogg-opus", "flac", "amr-nb", "amr-wb")
+"""Encodings whose sound says itself what it is: `opus` is Ogg Opus at Deepgram."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +104,13 @@ def hot_words(terms: Sequence[str]) -> tuple[str, ...]:
 
 def _sound(values: dict[str, list[str]]) -> Sound | None:
     name = _one(values, "encoding").lower()
-    if not name:
+    if not name or name in _CONTAINED:
         return None
     encoding = _ENCODINGS.get(name)
     if encoding is None:
         raise QueryError(
-            f"encoding={name[:30]} is not taken live; use {', '.join(_ENCODINGS)}, or a WAV file without encoding"
+            f"encoding={name[:30]} is not taken live; use {', '.join((*_ENCODINGS, *_CONTAINED))}, or leave it out and "
+            "send a file, such as WebM or MP3"
         )
     rate = _number(values, "sample_rate")
     if rate is None and name in _TELEPHONE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from functools import partial
 from pathlib import Path
 
 from starlette.requests import Request
@@ -43,7 +44,10 @@ async def live(websocket: WebSocket) -> None:
         await websocket.send_denial_response(answer(websocket.scope, error, names.request_id))
         return
     headers = [(b"dg-request-id", names.request_id.encode())]
-    await hold(websocket, admitted, lambda socket: Conversation(socket, admitted.caller, query, names), headers)
+    service = service_of(websocket)
+    open_file = partial(service.decoder.piecewise, max_seconds=service.settings.stream_max_seconds)
+    talk = partial(Conversation, caller=admitted.caller, query=query, names=names, open_file=open_file)
+    await hold(websocket, admitted, talk, headers)
 
 
 async def prerecorded(request: Request) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +16,7 @@ from lingting.access.principal import Principal
 from lingting.api.http.spool import Spool
 from lingting.api.sockets.live import LiveSession
 from lingting.api.sockets.registry import Connections
+from lingting.audio.piecewise import Piecewise
 from lingting.audio.recording import Recording
 from lingting.domain import Account, RecognitionOptions, Sentence, Transcript
 from lingting.operations.metrics import Metrics
@@ -53,6 +55,9 @@ class Decoder(Protocol):
 
     async def decode(self, path: Path, *, format: str, sample_rate: int, max_seconds: float, tenant: str) -> Recording:
         """The recording in a file; raises EmptyAudio, UndecodableAudio, AudioTooLong or Overloaded."""
+
+    def piecewise(self, demuxer: str, *, max_seconds: float) -> AbstractAsyncContextManager[Piecewise]:
+        """A file that comes in pieces; raises UndecodableAudio or Overloaded."""
 
     def pcm16(self, data: bytes) -> Recording:
         """A recording of 16-bit samples at 16 kHz; raises Overloaded."""
