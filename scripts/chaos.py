@@ -176,8 +176,10 @@ def main() -> int:
         if files.answered:
             print(f"{files.answered} files got their text")
         wrong = report(run, expected) + files.failures
-    for line in wrong:
-        print("  " + line)
+        for line in wrong:
+            print("  " + line)
+        if wrong:
+            print("warnings of the server:\n" + stand.server.warnings)
     return 1 if wrong else 0
 
 

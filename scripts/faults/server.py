@@ -140,6 +140,12 @@ class Server:
                 [LINGTING, "serve"], env=self._environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
 
+    @property
+    def warnings(self) -> str:
+        """The latest lines of its log that warn."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join([line for line in lines if re.match(r"\S+ +(warning|error|critical)", line)][-60:])
+
     def _last_lines(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")[-3000:]
 

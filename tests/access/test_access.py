@@ -161,6 +161,28 @@ async def test_a_token_expires_within_a_minute_after_its_two_hours(door: Door) -
     assert await refused(door.access, token) == "expired"
 
 
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+async def test_a_clock_that_is_set_ends_no_token_early_and_lets_none_live_on_for_ever(
+    door: Door, seconds: float
+) -> None:
+    app = door.app()
+    seen, unseen = await door.token(app), await door.token(door.app("other"))
+    await door.access.authenticate(seen)
+    door.clock.turn(5000)
+    door.clock.reset(seconds)
+    door.key()  # what was looked up is looked up again
+    fresh = await door.token(app)
+    for token in (seen, unseen, fresh):
+        await door.access.authenticate(token)
+    door.clock.reset(-seconds)
+    for token in (seen, unseen, fresh):
+        await door.access.authenticate(token)
+    door.clock.turn(2261 + max(0, -seconds))  # by which clock an old token was issued nobody can tell
+    door.key("another")
+    assert await refused(door.access, seen) == "expired"
+    assert await refused(door.access, unseen) == "expired"
+
+
 async def test_a_token_outlives_a_restart_and_counts_on_every_node(node: Node, operator: Directory) -> None:
     made = operator.create_app(new("bot"))
     async with node() as one:

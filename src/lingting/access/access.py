@@ -27,6 +27,7 @@ from lingting.access.principal import Principal
 from lingting.access.records import CreatedApp, CreatedKey
 from lingting.access.refusals import Refusals
 from lingting.access.signing import SigningKeys
+from lingting.access.time_of_day import TimeOfDay
 from lingting.access.usage import Usage
 from lingting.settings import Settings
 
@@ -89,6 +90,7 @@ class Access:
         """
         self._clock = clock
         self._monotonic = monotonic
+        self._time_of_day = TimeOfDay(clock, monotonic)
         self._check_seconds = check_seconds
         self._database = Database(settings.database, _TRANSACTION_SECONDS)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="lingting-access")
@@ -109,7 +111,7 @@ class Access:
         self.directory = Directory(self._database, clock)
         self.usage = Usage(self._database, self._run, clock, monotonic)
         self.limits = Limits(settings, self.usage, clock, monotonic)
-        self.invitations = Invitations(self.directory, clock)
+        self.invitations = Invitations(self.directory, clock, monotonic)
 
     async def start(self) -> None:
         """Open the database, bring it up to date, and begin to write usage.
@@ -210,7 +212,7 @@ class Access:
 
     async def _look_up(self, bearer: str, digest: bytes) -> Grant:
         self._grants.pop(digest, None)
-        now = self._clock()
+        now, *before = self._time_of_day.readings()
         grant: Grant
         if bearer.startswith(credentials.KEY_PREFIX):
             grant = await self._query(lookup.by_key, digest.hex(), now)
@@ -222,7 +224,7 @@ class Access:
                 proven = self._signing_keys.decode(bearer, now)
             if proven is None:
                 raise InvalidCredential("this is no tenant access token or API key of this server", "malformed")
-            grant = await self._query(lookup.by_token, *proven, now)
+            grant = await self._query(lookup.by_token, *proven, now, before)
         if grant.generation == self._generation:
             while len(self._grants) >= _CACHED_GRANTS:
                 del self._grants[next(iter(self._grants))]

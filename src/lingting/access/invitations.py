@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from math import inf
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -23,11 +24,20 @@ OWNER = "sign-in link"
 
 
 class Invitations:
-    """The codes of this process that nobody has taken yet; only their digests are kept. Any thread may use it."""
+    """The codes of this process that nobody has taken yet; only their digests are kept. Any thread may use it.
 
-    def __init__(self, directory: Directory, clock: Callable[[], float] = time.time) -> None:
+    `clock` gives Unix seconds, by which keys end; `monotonic` seconds that only go forward, by which codes do.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._directory = directory
         self._clock = clock
+        self._monotonic = monotonic
         self._lock = threading.Lock()
         self._codes: dict[bytes, float] = {}
 
@@ -35,7 +45,7 @@ class Invitations:
         """A new code, good once within `VALID_SECONDS`."""
         code = secrets.token_urlsafe(24)
         with self._lock:
-            self._codes[_digest(code)] = self._clock() + VALID_SECONDS
+            self._codes[_digest(code)] = self._monotonic() + VALID_SECONDS
         return code
 
     def redeem(self, code: str, address: str) -> str:
@@ -47,13 +57,12 @@ class Invitations:
             InvalidCredential: the code is unknown, was taken, or is too old.
             AccessUnavailable: the database does not answer; the code is good still.
         """
-        now = self._clock()
         with self._lock:
-            until = self._codes.pop(_digest(code), 0.0)
-        if until < now:
+            until = self._codes.pop(_digest(code), -inf)
+        if until < self._monotonic():
             raise InvalidCredential("this sign-in link was used already or is older than 15 minutes", "unknown")
         try:
-            return self._new_key(self._directory.acting_as(Actor(OWNER, address)), now)
+            return self._new_key(self._directory.acting_as(Actor(OWNER, address)), self._clock())
         except SQLAlchemyError:
             with self._lock:
                 self._codes[_digest(code)] = until

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import inf
@@ -54,17 +55,22 @@ def by_key(database: Database, secret_hash: str, now: float) -> Grant:
     return _grant(row, valid_until, now, key_id=row.id)
 
 
-def by_token(database: Database, claims: TokenClaims, key_until: float, now: float) -> Grant:
+def by_token(
+    database: Database, claims: TokenClaims, key_until: float, now: float, before: Sequence[float] = ()
+) -> Grant:
     """What a token with these claims grants, which a key proved that counts until `key_until`.
+
+    `before` is what the clock would show had it not been set lately: a token of that time counts by that time.
 
     Raises:
         InvalidCredential: the token has expired, its secret was rotated, or the app or tenant is gone, disabled or
         expired.
     """
     valid_until: float = claims.issued_at + LIFETIME + CLOCK_SKEW
-    if not claims.issued_at - CLOCK_SKEW <= now < valid_until:
+    reading = next((each for each in (now, *before) if claims.issued_at - CLOCK_SKEW <= each < valid_until), None)
+    if reading is None:
         raise InvalidCredential("the tenant access token has expired", "expired")
-    valid_until = min(valid_until, key_until)
+    valid_until = min(valid_until + now - reading, key_until)
     with database.reading() as connection:
         row = connection.execute(_APP, {"app": claims.app_id}).first()
     if row is None:
