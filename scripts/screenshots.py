@@ -6,17 +6,21 @@ Needs Chromium and the packages of `make setup-dev`; it starts a server of its o
 
 from __future__ import annotations
 
+import json
+import math
+import os
 import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from lingting.models import Store, install
-from tests.conftest import LiveServer, start_server
+from tests.conftest import LINGTING, LiveServer, start_server
 from tests.console.conftest import DESKTOP, HEARING, PHONE, launch
 from tests.recordings import CACHE, recording
 
@@ -88,6 +92,41 @@ def view(name: str) -> Act:
     return act
 
 
+def refused_operator(page: Page, server: LiveServer) -> None:
+    signed_in(page, server)
+    page.goto(f"{server.url}/#operator")
+    page.wait_for_selector("#operator-error:visible")
+
+
+def made_up_day(route: Route) -> None:
+    """The real answer with a working day in the place of the minute that the server has run."""
+    answer = route.fetch()
+    status = answer.json()
+    now, day = status["day"][-1], []
+    for number in range(96):
+        busy = max(0.0, math.sin((number - 16) / 48 * math.pi)) * (1 + 0.2 * math.sin(number * number))
+        streams = round(20 * busy)
+        errors = {
+            "caller_errors": round(6 * busy * (1 + math.sin(number * 7))),
+            "server_errors": 4 * (number in (60, 61)),
+        }
+        late = {"median": 0.4 + 0.4 * busy if streams else None, "p95": 0.8 + busy if streams else None}
+        start = now["start"] - (95 - number) * 900
+        day.append({"start": start, "streams": streams, "requests": 1500 * streams, **errors, **late})
+    route.fulfill(response=answer, json={**status, "day": day})
+
+
+def operator(page: Page, server: LiveServer) -> None:
+    page.route("**/console/status", made_up_day)
+    command = [str(LINGTING), "keys", "create", "watcher", "--operator", "--json"]
+    environment = {**os.environ, "LINGTING_DATA_DIR": str(server.data_dir)}
+    made = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    page.fill("#key", json.loads(made.stdout)["key"])
+    page.press("#key", "Enter")
+    page.click('#tabs [href="#operator"]')
+    page.wait_for_selector("#op-models td")
+
+
 def bad_file(page: Page, server: LiveServer) -> None:
     view("file")(page, server)
     page.set_input_files("#file-input", {"name": "notes.wav", "mimeType": "audio/wav", "buffer": b"not audio" * 99})
@@ -124,7 +163,8 @@ STATES: dict[str, tuple[Act, bool]] = {
     "file-recognising": (recognising, False),
     "file-done": (recognised, False),
     "file-refused": (bad_file, False),
-    "operator-refused": (view("operator"), False),
+    "operator-refused": (refused_operator, False),
+    "operator": (operator, False),
 }
 
 

@@ -153,7 +153,7 @@ class Service:
         self.metrics.gauge(
             "lingting_recognised_age_seconds",
             "How long ago recognition worked: text came, or the self-check was heard rightly.",
-            lambda: 0.0 if self._recognition is None else self._recognition.self_check.age,
+            lambda: self.recognised_age,
         )
         self.metrics.gauge(
             "lingting_stuck_lanes",
@@ -186,7 +186,7 @@ class Service:
             "lingting_model_memory_bytes",
             "Memory of a model: what the process grew by when it was loaded, or what its own process has.",
             "model",
-            lambda: {} if self._recognition is None else self._recognition.model_memory,
+            lambda: self.model_memory,
         )
 
     @property
@@ -226,6 +226,16 @@ class Service:
     def engine_restarts(self) -> int:
         """How often an engine's process was started anew."""
         return 0 if self._recognition is None else self._recognition.engine_restarts
+
+    @property
+    def model_memory(self) -> dict[str, int]:
+        """Bytes of each model that is loaded, by name."""
+        return {} if self._recognition is None else self._recognition.model_memory
+
+    @property
+    def recognised_age(self) -> Seconds:
+        """Seconds since recognition was known to work: text came, or the self-check was heard rightly."""
+        return 0.0 if self._recognition is None else self._recognition.self_check.age
 
     @property
     def predicted_wait(self) -> Seconds:

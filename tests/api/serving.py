@@ -225,6 +225,14 @@ class Service:
         return 0
 
     @property
+    def model_memory(self) -> dict[str, int]:
+        return {"whisper-base": 200_000_000}
+
+    @property
+    def recognised_age(self) -> float:
+        return 1.0
+
+    @property
     def predicted_wait(self) -> float:
         """Seconds until a recording that came now would start."""
         return self.recognizer.predicted_wait

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from lingting.access.principal import ALL_SCOPES
 from tests.api.serving import Running
 from tests.console.conftest import PHONE, visit
 from tests.requirements import npm_packages
@@ -59,7 +60,7 @@ def test_axe_finds_nothing_in_any_view(
 
 def test_each_view_has_one_heading_and_signing_in_leads_to_it(served: Running, browser: Browser) -> None:
     with visit(browser, served.url, viewport=PHONE) as seen:
-        seen.sign_in(served.new_key())
+        seen.sign_in(served.new_key(ALL_SCOPES))
         assert seen.page.evaluate("document.activeElement.matches('#view-speak h1')")
         for name in ("speak", "file", "operator"):
             seen.page.click(f'#tabs a[href="#{name}"]')

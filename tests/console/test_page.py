@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Playwright, Route, expect
 
 from lingting.access.principal import OPERATOR
-from tests.api.serving import Running
+from tests.api.serving import FLASH, Running
 from tests.console.conftest import DESKTOP, PHONE, launch, visit
 
 VIEWS = ("speak", "file", "operator")
@@ -391,6 +391,24 @@ def test_the_operators_view_refuses_other_keys_and_names_the_command(served: Run
         seen.sign_in(served.key)
         expect(seen.page.locator("#operator-error")).to_contain_text("--operator")
         expect(seen.page.locator("#operator")).to_be_hidden()
+        expect(seen.page.locator('#tabs a[href="#speak"]')).to_be_visible()
+        expect(seen.page.locator('#tabs a[href="#operator"]')).to_be_hidden()
+
+
+def test_the_operators_view_draws_the_last_day_on_an_axis_of_hours(
+    served: Running, operator_key: str, browser: Browser
+) -> None:
+    served.post(FLASH, key=served.key, data=b"rubbish")
+    with visit(browser, f"{served.url}/#operator") as seen:
+        seen.sign_in(operator_key)
+        requests = seen.page.locator("#op-day-requests")
+        expect(requests.locator("rect.plain").first).to_be_attached()
+        hours = requests.locator("text[text-anchor=middle]").all_text_contents()
+        assert len(hours) == 4
+        assert all(re.fullmatch(r"\d\d:00", hour) for hour in hours)
+        expect(requests).to_have_attribute("aria-label", re.compile("Requests, last day: at most [1-9]"))
+        expect(seen.page.locator("#op-models")).to_contain_text("whisper-base")
+        expect(seen.page.locator("#op-latency")).to_contain_text("Callers' errors")
 
 
 def test_a_key_that_is_revoked_ends_the_operators_view(served: Running, browser: Browser) -> None:

@@ -76,11 +76,25 @@ def test_an_operator_sees_streams_answer_times_and_usage_of_every_tenant(served:
     assert (stream["stream_id"], stream["audio_seconds"], stream["ending"]) == ("seenbyoperator00", 0.5, False)
     flash = next(each for each in status["latency"] if each["interface"] == "flash")
     assert flash["requests"] >= 2
-    assert flash["errors"] >= 1
+    assert (flash["caller_errors"] >= 1, flash["server_errors"]) == (True, 0)
     assert 0 < flash["median"] <= flash["p95"] <= flash["longest"]
     (usage,) = (each for each in status["usage"]["today"] if each["tenant"] == tenant)
     assert (usage["requests"], usage["errors"], usage["audio_seconds"]) == (3, 1, 2)
     assert status["state"] == "ready"
+    assert status["models"] == [{"name": "whisper-base", "memory_bytes": 200_000_000}]
+    quarter = status["day"][-1]
+    assert quarter["start"] % 900 == 0
+    assert quarter["streams"] >= 1
+    assert quarter["caller_errors"] >= 1
+
+
+def test_an_operator_sees_why_requests_should_go_elsewhere(served: Running) -> None:
+    served.service.why = ["the database does not answer"]
+    try:
+        status = get(served, "/console/status", served.new_key((OPERATOR,))).json()
+    finally:
+        served.service.why = []
+    assert (status["state"], status["why"]) == ("unready", ["the database does not answer"])
 
 
 def test_looking_at_the_server_is_not_usage(served: Running) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable
 
@@ -32,6 +33,7 @@ from lingting.api.openapi import document as openapi
 from lingting.api.realtime import routes as realtime
 from lingting.api.realtime.secrets import ClientSecrets
 from lingting.api.sockets.registry import Connections
+from lingting.operations.day import Day
 from lingting.operations.recent import Recent
 
 
@@ -64,13 +66,16 @@ def create_app(service: Backend) -> Starlette:
     metrics.gauge("lingting_queued_jobs", "Jobs that wait for the engine.", lambda: service.queued)
     metrics.gauge("lingting_engine_restarts", "Restarts of engine processes.", lambda: service.engine_restarts)
     metrics.gauge("lingting_predicted_wait_seconds", "Wait of a file that came now.", lambda: service.predicted_wait)
-    context = Context(service, metrics, Recent(), Spool(service.settings.data_dir / "spool"), connections)
+    day = Day(lambda: metrics.totals_without(console.UNWATCHED), lambda: service.streams.live + len(connections))
+    context = Context(service, metrics, Recent(), day, Spool(service.settings.data_dir / "spool"), connections)
 
     def observe(scope: Scope, exchange: Exchange, seconds: float) -> None:
         answered = seconds if exchange.opened_after is None else exchange.opened_after
-        failed = exchange.code != 0 or exchange.status >= 400
+        ours = exchange.ours
         metrics.observe(exchange.interface, exchange.code, answered, exchange.audio_seconds)
-        context.recent.observe(exchange.interface, answered, failed=failed)
+        context.recent.observe(exchange.interface, answered, ours=ours)
+        if ours is not None:
+            metrics.error(exchange.interface, ours=ours)
         if exchange.refusal:
             metrics.refusal(exchange.interface, exchange.refusal)
         access_line(scope, exchange, seconds)
@@ -78,7 +83,9 @@ def create_app(service: Backend) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        watching = asyncio.create_task(day.watch(), name="day")
         yield
+        watching.cancel()
         context.spool.close()
 
     def outermost(app: ASGIApp) -> ASGIApp:

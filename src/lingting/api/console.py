@@ -40,7 +40,7 @@ _TYPES = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
-_UNWATCHED = ("console", "health", "document", "other")
+UNWATCHED = ("console", "health", "document", "other")
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -100,15 +100,24 @@ async def status(request: Request) -> Response:
         return flash.answer(request.scope, error)
     context = context_of(request)
     service, recent = context.service, context.recent
+    why = await service.unready()
+    state = "draining" if context.lifecycle.stopping else "loading" if not service.ready else "ready"
+    if state == "ready" and why:
+        state = "unready"
     return JSON(
         {
             "version": __version__,
             "model": service.settings.model,
-            "state": "draining" if context.lifecycle.stopping else "ready" if service.ready else "loading",
+            "state": state,
+            "why": why,
+            "models": [{"name": name, "memory_bytes": size} for name, size in service.model_memory.items()],
+            "recognised_seconds_ago": service.recognised_age,
+            "engine_restarts": service.engine_restarts,
             "uptime_seconds": recent.uptime_seconds,
             "streams": [
                 {
                     "tenant": state.owner.tenant_name,
+                    "owner": state.owner.owner,
                     "credential": state.owner.credential_id,
                     "stream_id": state.stream_id,
                     "audio_seconds": state.audio_seconds,
@@ -120,7 +129,8 @@ async def status(request: Request) -> Response:
             ],
             "queue": {"jobs": service.queued, "predicted_wait_seconds": service.predicted_wait},
             "window_seconds": WINDOW_SECONDS,
-            "latency": [asdict(answers) for answers in recent.summary() if answers.interface not in _UNWATCHED],
+            "latency": [asdict(answers) for answers in recent.summary() if answers.interface not in UNWATCHED],
+            "day": [asdict(quarter) for quarter in context.day.quarters()],
             "usage": used,
         }
     )

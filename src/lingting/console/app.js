@@ -19,6 +19,7 @@ async function signIn(key) {
   sessionStorage.setItem(KEY, key);
   $("sign-in").hidden = true;
   $("tabs").hidden = $("sign-out").hidden = false;
+  document.querySelector('#tabs a[href="#operator"]').hidden = !session.scopes.includes("operator");
   $("who").textContent = `${session.tenant} · ${session.owner}`;
   $("server").textContent = `Lingting ${session.version} · ${session.model}`;
   Object.values(views).forEach((view) => view.begin(session));

@@ -1,9 +1,12 @@
 // The view of the operator: what the server does now, read again every two seconds while it is looked at.
 
+import { chart } from "./chart.js";
 import { get } from "./server.js";
 import { clock, complain, duration, latency, onLanguage, say, words } from "./words.js";
 
 const REFRESH_MS = 2000;
+const QUARTER = 900;
+const DAY = 86400;
 const $ = (id) => document.getElementById(id);
 
 let session = null;
@@ -73,20 +76,30 @@ function render() {
   $("op-live").textContent = last.streams.length;
   $("op-queued").textContent = last.queue ? last.queue.jobs : "–";
   $("op-wait").textContent = last.queue ? duration(last.queue.predicted_wait_seconds) : "–";
-  table($("op-streams"), "none_live", ["tenant", "credential", "stream", "#audio", "#open_for", "#last_packet"],
+  const why = last.state === "unready" ? "state_why" : "";
+  say($("op-why"), why, { detail: last.why.join("; ") });
+  renderDay();
+  table($("op-models"), "none_models", ["model", "#memory", "#restarts", "recognises"],
+    last.models.map((model) => [
+      model.name,
+      `${Math.round(model.memory_bytes / 1e6)} MB`,
+      last.engine_restarts,
+      words("recognised_ago", { length: duration(last.recognised_seconds_ago) }),
+    ]));
+  table($("op-streams"), "none_live", ["tenant", "owner", "#audio", "#open_for", "#last_packet"],
     last.streams.map((stream) => [
       stream.tenant,
-      stream.credential,
-      stream.stream_id,
+      stream.owner,
       clock(stream.audio_seconds),
       clock(stream.age_seconds),
       stream.ending ? words("ending") : latency(stream.idle_seconds),
     ]));
-  table($("op-latency"), "none_answered", ["interface", "#requests", "#errors", "#median", "#p95", "#longest"],
+  table($("op-latency"), "none_answered", ["interface", "#requests", "#server_errors", "#caller_errors", "#median", "#p95", "#longest"],
     last.latency.map((each) => [
       each.interface,
       each.requests,
-      each.errors,
+      each.server_errors,
+      each.caller_errors,
       latency(each.median),
       latency(each.p95),
       latency(each.longest),
@@ -106,6 +119,23 @@ function render() {
         duration(month.audio_seconds),
       ];
     }));
+}
+
+function renderDay() {
+  const base = { points: last.day, step: QUARTER, span: DAY };
+  const whole = (value) => (Number.isInteger(value) ? String(value) : "");
+  const count = (name, kind, told) => ({ kind, name, value: (point) => point[told] });
+  const draw = (id, title, series, format, told) => {
+    chart($(id), { ...base, series, format, told });
+    const most = Math.max(0, ...last.day.flatMap((point) => series.map(({ value }) => value(point) ?? 0)));
+    $(id).setAttribute("aria-label", words("chart_told", { title: words(title), most: format(most) }));
+  };
+  draw("op-day-streams", "chart_streams", [count("plain", "bar", "streams")], whole, ({ streams }) => whole(streams));
+  draw("op-day-late", "chart_late", [count("line", "line", "median"), count("dashed", "line", "p95")], latency,
+    ({ median, p95 }) => (median === null ? "–" : `${latency(median)} · ${latency(p95)}`));
+  draw("op-day-requests", "chart_requests", [count("plain", "bar", "requests")], whole, ({ requests }) => whole(requests));
+  draw("op-day-errors", "errors", [count("ours", "bar", "server_errors"), count("callers", "bar", "caller_errors")], whole,
+    (point) => `${words("server_errors")} ${point.server_errors} · ${words("caller_errors")} ${point.caller_errors}`);
 }
 
 /** Fills a table; a column whose name begins with # holds numbers, a second word qualifies the first. */
@@ -137,3 +167,4 @@ function line(kind, values, numbers) {
 
 onLanguage(render);
 document.addEventListener("visibilitychange", again);
+window.addEventListener("resize", () => last && visible && renderDay());

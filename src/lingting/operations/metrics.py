@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextvars import Context
 
 from prometheus_client import (
@@ -17,6 +18,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from lingting.operations.day import Totals
 from lingting.operations.traces import Traces
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -85,6 +87,12 @@ class Metrics:
             "lingting_refusals",
             "Requests and connections that were answered with an error, by what was wrong.",
             ["interface", "reason"],
+            registry=self.registry,
+        )
+        self._errors = Counter(
+            "lingting_errors",
+            "Requests that were answered with an error, by whose it is: the caller's or the server's.",
+            ["interface", "whose"],
             registry=self.registry,
         )
         self._lag = Histogram(
@@ -167,6 +175,38 @@ class Metrics:
     def refused(self, reason: str) -> None:
         """Count one connection that was refused, or cut before its first request."""
         self._connections.labels(reason).inc()
+
+    def totals_without(self, interfaces: Collection[str]) -> Totals:
+        """What was counted since the start, but for the requests of some interfaces."""
+        late = {
+            float(sample.labels["le"]): sample.value
+            for family in self._text.collect()
+            for sample in family.samples
+            if sample.name.endswith("_bucket") and sample.labels["what"] == "final"
+        }
+        bounds = (*SECONDS, math.inf)
+
+        def count(counter: Counter, **labels: str) -> float:
+            return sum(
+                sample.value
+                for family in counter.collect()
+                for sample in family.samples
+                if sample.name.endswith("_total")
+                and sample.labels["interface"] not in interfaces
+                and labels.items() <= sample.labels.items()
+            )
+
+        return Totals(
+            requests=count(self._requests),
+            caller_errors=count(self._errors, whose="caller"),
+            server_errors=count(self._errors, whose="server"),
+            late=tuple(late.get(bound, 0.0) for bound in bounds),
+            bounds=bounds,
+        )
+
+    def error(self, interface: str, *, ours: bool) -> None:
+        """Count one request that was answered with an error."""
+        self._errors.labels(interface, "server" if ours else "caller").inc()
 
     def observe(self, interface: str, code: int, seconds: float, audio_seconds: float) -> None:
         """Count one answered request; `code` is the protocol's own, 0 for success."""

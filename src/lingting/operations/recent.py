@@ -17,7 +17,8 @@ class Answers:
 
     interface: str
     requests: int
-    errors: int
+    caller_errors: int
+    server_errors: int
     median: float
     p95: float
     longest: float
@@ -29,16 +30,16 @@ class Recent:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._started = clock()
-        self._seen: dict[str, deque[tuple[float, float, bool]]] = {}
+        self._seen: dict[str, deque[tuple[float, float, bool | None]]] = {}
 
     @property
     def uptime_seconds(self) -> float:
         """Time since the server began to answer."""
         return self._clock() - self._started
 
-    def observe(self, interface: str, seconds: float, *, failed: bool) -> None:
-        """Note one answer."""
-        self._seen.setdefault(interface, deque(maxlen=_KEPT)).append((self._clock(), seconds, failed))
+    def observe(self, interface: str, seconds: float, *, ours: bool | None) -> None:
+        """Note one answer; `ours` says whose the error is, None that there was none."""
+        self._seen.setdefault(interface, deque(maxlen=_KEPT)).append((self._clock(), seconds, ours))
 
     def summary(self) -> list[Answers]:
         """Every interface that answered within the window, by name."""
@@ -53,7 +54,8 @@ class Recent:
                     Answers(
                         interface,
                         len(times),
-                        sum(failed for _, _, failed in seen),
+                        sum(ours is False for _, _, ours in seen),
+                        sum(ours is True for _, _, ours in seen),
                         _percentile(times, 0.5),
                         _percentile(times, 0.95),
                         times[-1],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from lingting.api.sockets.registry import Connections
 from lingting.audio.piecewise import Piecewise
 from lingting.audio.recording import Recording
 from lingting.domain import Account, RecognitionOptions, Sentence, Transcript
+from lingting.operations.day import Day
 from lingting.operations.metrics import Metrics
 from lingting.operations.recent import Recent
 from lingting.recognition.endpoint import EndpointConfig
@@ -99,6 +100,14 @@ class Backend(Protocol):
         """How often an engine's process was started anew."""
 
     @property
+    def model_memory(self) -> Mapping[str, int]:
+        """Bytes of each model that is loaded, by name."""
+
+    @property
+    def recognised_age(self) -> float:
+        """Seconds since recognition was known to work."""
+
+    @property
     def predicted_wait(self) -> float:
         """Seconds until a file that came now would start."""
 
@@ -122,6 +131,7 @@ class Context:
         service: what recognises, and knows who may ask.
         metrics: counts for Prometheus.
         recent: the latest answers, for those who look at the server now.
+        day: the last day, for the same.
         spool: where bodies lie that are too large for memory.
         connections: the live connections that are open.
         lifecycle: whether the server stops.
@@ -130,6 +140,7 @@ class Context:
     service: Backend
     metrics: Metrics
     recent: Recent
+    day: Day
     spool: Spool
     connections: Connections
     lifecycle: Lifecycle = field(default_factory=Lifecycle)

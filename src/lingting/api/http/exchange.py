@@ -15,6 +15,9 @@ CLIENT_LEFT = 499
 """Status and code of a request whose client left before its answer."""
 
 _STATE = "lingting.exchange"
+_OURS = ("busy", "database", "failed", "journal")
+_OUR_CLOSES = (1011, 1012, 1013)
+"""Close codes of WebSockets: something failed here, the server restarts, or it is busy."""
 
 
 def new_log_id() -> str:
@@ -49,6 +52,13 @@ class Exchange:
     refusal: str = ""
     body_read: bool = False
     opened_after: float | None = None
+
+    @property
+    def ours(self) -> bool | None:
+        """Whether the answer is an error of the server's own, as it was busy or failed; None where it is no error."""
+        if self.code == 0 and self.status < 400:
+            return None
+        return self.refusal in _OURS or self.status >= 500 or (self.status < 400 and self.code in _OUR_CLOSES)
 
 
 def begin(scope: Scope) -> Exchange:
