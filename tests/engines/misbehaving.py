@@ -6,13 +6,14 @@ import ctypes
 import logging
 import os
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lingting.recognition.engine import Heard, Outcome, Request, Work
 
-TEXT, ABORT, FAULT, HANG, RAISE, LOG = range(6)
+TEXT, ABORT, FAULT, HANG, RAISE, LOG, SLOW = range(7)
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Misbehaving:
                 raise RuntimeError("a bad work")
             case 5:
                 logging.getLogger("lingting.engines.test").warning("heard a log line")
+            case 6:
+                time.sleep(0.6)
         return Outcome(heard=Heard(f"{len(work.request.samples)} {os.getpid()}", "en"))
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from lingting.audio.budget import Reservation
 from lingting.domain import Seconds
 from lingting.errors import LingtingError
+from lingting.processes import is_stopped
 
 _START_SECONDS = 60.0
 _END_SECONDS: Seconds = 5.0
@@ -118,23 +119,15 @@ class DecodingProcess:
 
     async def _watch(self) -> None:
         """End the process when somebody has stopped it (SIGSTOP): it would not go on by itself."""
+        assert self._process is not None
         seen = False
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
-            stopped = self._stopped()
+            stopped = is_stopped(self._process.pid)
             if stopped and seen:
                 self.end()
                 return
             seen = stopped
-
-    def _stopped(self) -> bool:
-        """Whether the process is stopped, where the kernel says so (Linux)."""
-        assert self._process is not None
-        try:
-            stat = Path(f"/proc/{self._process.pid}/stat").read_bytes()
-        except OSError:
-            return False
-        return stat.rpartition(b")")[2].split()[:1] == [b"T"]
 
     def end(self) -> None:
         """End the process; whoever waits for its answer is told that it died."""

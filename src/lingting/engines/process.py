@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import signal
 import socket
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from lingting import log_ids
 from lingting.domain import SAMPLE_RATE, Language, Samples, Seconds
 from lingting.engines import wire
 from lingting.errors import EngineRestarted, ModelError, RecognitionFailed
+from lingting.processes import is_stopped
 from lingting.recognition.engine import Outcome, Request, Work
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,12 @@ _CAREFUL: Seconds = 10.0
 """So long after it ended over several calls they go one by one: the next time it is known which is the cause."""
 _LONGEST_PAUSE: Seconds = 60.0
 _FORGET_DEATHS: Seconds = 120.0
+_SHORT_LIFE: Seconds = 5.0
+"""A process that ends sooner is started the later again the more often that happens."""
+_STARTS = 3
+"""After so many starts in a row that fail calls do not wait for the next."""
+_EXCUSES = 3
+"""So often in `_FORGET_DEATHS` a process may be killed from outside before its calls are taken for the cause."""
 _KEPT_LINES = 20
 
 
@@ -83,6 +91,8 @@ class ProcessEngine:
         self._careful_until = 0.0
         self._one_by_one = threading.Lock()
         self._deaths: deque[float] = deque(maxlen=16)
+        self._failed_starts = 0
+        self._excused: deque[float] = deque(maxlen=_EXCUSES)
         self._numbers = iter(range(-1, -(1 << 62), -1))
         self._keeper = threading.Thread(target=self._keep, name=f"engine-{name}", daemon=True)
         self._keeper.start()
@@ -171,10 +181,22 @@ class ProcessEngine:
                 child.kill(f"a call took longer than {self._call_timeout + 2 * seconds:.0f} s", blame=False)
                 raise EngineRestarted(f"the engine {self.name} hung and was restarted", guilty=True) from None
             except (EOFError, OSError, msgspec.DecodeError) as error:
-                guilty = child.kill("it ended over a call")
+                guilty = child.kill("it ended over a call") and not self._killed_from_outside(child)
                 if guilty and len(child.callers) > 1:
                     self._careful_until = time.monotonic() + _CAREFUL
                 raise EngineRestarted(f"the engine {self.name} ended and was restarted", guilty=guilty) from error
+
+    def _killed_from_outside(self, child: _Child) -> bool:
+        """Whether somebody killed it, as the kernel does for want of memory; not when that goes on and on."""
+        killed = child.process.wait() == -signal.SIGKILL
+        now = time.monotonic()
+        with self._changed:
+            if child.excused is None:
+                often = len(self._excused) == _EXCUSES and now - self._excused[0] < _FORGET_DEATHS
+                child.excused = killed and not often
+                if child.excused:
+                    self._excused.append(now)
+            return child.excused
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -188,14 +210,17 @@ class ProcessEngine:
 
     def _keep(self) -> None:
         while not self._closed:
+            lived: Seconds = 0.0
             child = self._start()
             if child is not None:
+                began = time.monotonic()
                 with self._changed:
-                    self._child, self._failure = child, ""
+                    self._child, self._failure, self._failed_starts = child, "", 0
                     self._changed.notify_all()
                 if self._closed:
                     child.kill("the server is stopping")
                 child.watch(self.name)
+                lived = time.monotonic() - began
                 with self._changed:
                     self._child = None
                 child.end()
@@ -205,7 +230,8 @@ class ProcessEngine:
             elif not self.restarts and not self._deaths:
                 return  # it never ran: the constructor raises
             now = time.monotonic()
-            self._deaths.append(now)
+            if lived < _SHORT_LIFE:
+                self._deaths.append(now)
             self.restarts += 1
             lately = sum(now - death < _FORGET_DEATHS for death in self._deaths)
             if lately > 1:
@@ -238,6 +264,9 @@ class ProcessEngine:
     def _fail(self, reason: str) -> None:
         if self.restarts:
             log.error("the engine %s cannot be started: %s", self.name, reason)
+        self._failed_starts += 1
+        if self.restarts and self._failed_starts < _STARTS:
+            return
         with self._changed:
             self._failure = reason
             self._changed.notify_all()
@@ -253,6 +282,8 @@ class _Child:
         environment["PYTHONPATH"] = os.pathsep.join(entry for entry in sys.path if entry)
         environment["OPENBLAS_NUM_THREADS"] = environment["OMP_NUM_THREADS"] = "1"
         self.cause = ""
+        self.excused: bool | None = None
+        """Whether it was killed from outside, so that no call is guilty; None before that was asked."""
         self.callers: list[str] = []
         """Log ids of the calls in progress, and of those over which it ended."""
         self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
@@ -319,7 +350,9 @@ class _Child:
             if sent != answered:
                 missed += 1
             if missed >= _MISSED_BEATS:
-                self.kill(f"it did not answer for {_MISSED_BEATS * _BEAT:.0f} s")
+                stopped = is_stopped(self.process.pid)
+                what = "it was stopped" if stopped else f"it did not answer for {_MISSED_BEATS * _BEAT:.0f} s"
+                self.kill(what, blame=not stopped)
         self._read_log(name)
 
     @contextmanager
