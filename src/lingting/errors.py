@@ -59,6 +59,14 @@ class Overloaded(LingtingError):
         self.retry_after = retry_after
 
 
+class ModelLoading(Overloaded):
+    """A model that may be named is not loaded now; the message says whether it will be."""
+
+
+class UnknownModel(LingtingError):
+    """A model that is not served here is asked for; the message lists those that are."""
+
+
 class RecognitionFailed(LingtingError):
     """The engine failed or timed out on audio that was accepted."""
 

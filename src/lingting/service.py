@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 
 from lingting import samples
 from lingting.access import Access, Principal
@@ -13,11 +17,14 @@ from lingting.audio.decode import Decoder
 from lingting.audio.voice import VoiceDetector
 from lingting.domain import RecognitionOptions, Seconds
 from lingting.engine_room import EngineRoom
+from lingting.errors import ModelLoading
+from lingting.models.catalogue import Model
 from lingting.operations.metrics import Metrics
 from lingting.operations.traces import Traces
 from lingting.phonetics import Corrector
 from lingting.processors import physical_cores
 from lingting.recognition.endpoint import EndpointConfig
+from lingting.recognition.engine import OfflineEngine
 from lingting.recognition.live import LiveConfig, LiveSession
 from lingting.recognition.observer import NOBODY, Observer
 from lingting.recognition.oneshot import Recognizer
@@ -26,7 +33,9 @@ from lingting.recognition.rescoring import SecondPass
 from lingting.recognition.scheduler import Scheduler
 from lingting.recognition.selfcheck import LATELY, SelfCheck
 from lingting.recognition.utterance import Writing
+from lingting.recognition.warming import warm
 from lingting.remembered import last_language_model, remember_language_model
+from lingting.served_models import ServedModels
 from lingting.settings import Settings
 from lingting.streams import Streams
 from lingting.streams.awake import AwakeClock
@@ -34,6 +43,9 @@ from lingting.streams.journal import DiskStorage, Encrypted, Storage
 from lingting.text import grammars
 
 log = logging.getLogger(__name__)
+
+_LOOK_EVERY: Seconds = 30.0
+"""Models that nobody uses are looked for so often, or as often as they may be let go."""
 
 _LISTENERS = 4
 _READERS = 2
@@ -49,15 +61,22 @@ def second_pass(settings: Settings) -> Corrector | None:
     return Corrector.load(settings.language_model) if settings.phonetics == "on" else None
 
 
+def _hears_rightly(scheduler: Scheduler, engine: OfflineEngine, model: Model) -> None:
+    """Let a model hear the sample; one that is said to write Chinese must do so."""
+    warm(scheduler, engine, *samples.whole(), knows="zh" in model.languages)
+
+
 class Recognition:
     """The model and everything around it that makes text; what the library and the command line need of the service.
 
     Building one loads the model, which takes a second or so: do it off the event loop.
 
     Args:
-        apart: see `EngineRoom`.
+        apart: this is a server: engines may run in processes of their own (see `EngineRoom`), and each hears a known
+            sentence rightly before it is used.
 
     Attributes:
+        engines: the models that may be asked for.
         language_model: the language model of the second pass over Chinese, or "off".
         self_check: says whether recognition works, once it is started.
 
@@ -71,16 +90,22 @@ class Recognition:
         if settings.convert_numbers:
             grammars.load()
         rescorer = SecondPass(corrector) if corrector and settings.script != "as-is" else None
-        self._engines = EngineRoom(workers, rescorer, apart=apart)
-        engines = self._engines.open(settings)
         self.language_model = corrector.language_model_name if corrector else "off"
-        log.info("model %s on %d workers, second pass over Chinese: %s", settings.model, workers, self.language_model)
         if corrector and corrector.unused_language_model:
             log.warning("the language model that is shipped is not used: %s", corrector.unused_language_model)
         self._listeners = ThreadPoolExecutor(_LISTENERS, thread_name_prefix="listen")
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read", initializer=step_back)
         self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="write")
         self.scheduler = Scheduler(workers, observer)
+        warming = partial(_hears_rightly, self.scheduler) if apart else None
+        self.engines = EngineRoom(settings, workers, rescorer, apart=apart, warm=warming)
+        try:
+            engines = self.engines.open()
+        except BaseException:
+            self.close()
+            raise
+        served = ", ".join(self.engines.served.names)
+        log.info("models %s on %d workers, second pass over Chinese: %s", served, workers, self.language_model)
         self.self_check = SelfCheck(self.scheduler, engines.final, *samples.excerpt())
         writing = Writing(
             script=settings.script,
@@ -94,7 +119,7 @@ class Recognition:
         )
         self.recognizer = Recognizer(
             self.scheduler,
-            engines,
+            self.engines.hold,
             detector=VoiceDetector(),
             writing=writing,
             live=LiveConfig(endpoint, backlog=settings.stream_backlog_seconds),
@@ -106,20 +131,10 @@ class Recognition:
             observer=observer,
         )
 
-    @property
-    def engine_restarts(self) -> int:
-        """How often an engine's process was started anew."""
-        return self._engines.restarts
-
-    @property
-    def model_memory(self) -> dict[str, int]:
-        """See `EngineRoom.memory`."""
-        return self._engines.memory
-
     def close(self) -> None:
         """Finish what is queued and stop the threads."""
         self.scheduler.close()
-        self._engines.close()
+        self.engines.close()
         for pool in (self._listeners, self._readers, self._writers):
             pool.shutdown()
 
@@ -149,7 +164,9 @@ class Service:
             journal=_journal(settings),
             clock=AwakeClock(settings.stream_idle_seconds / 2),
         )
+        self.models = ServedModels.of(settings)
         self._recognition: Recognition | None = None
+        self._letting_go: asyncio.Task[None] | None = None
         self.metrics.gauge(
             "lingting_recognised_age_seconds",
             "How long ago recognition worked: text came, or the self-check was heard rightly.",
@@ -225,12 +242,12 @@ class Service:
     @property
     def engine_restarts(self) -> int:
         """How often an engine's process was started anew."""
-        return 0 if self._recognition is None else self._recognition.engine_restarts
+        return 0 if self._recognition is None else self._recognition.engines.restarts
 
     @property
     def model_memory(self) -> dict[str, int]:
         """Bytes of each model that is loaded, by name."""
-        return {} if self._recognition is None else self._recognition.model_memory
+        return {} if self._recognition is None else self._recognition.engines.memory
 
     @property
     def recognised_age(self) -> Seconds:
@@ -259,6 +276,8 @@ class Service:
             await self._recognition.recognizer.warm_up()
             await self._recognition.self_check.start()
             await self.streams.start()
+            if self.settings.unload_seconds:
+                self._letting_go = asyncio.create_task(self._let_go(self._recognition.engines), name="let-go")
         except BaseException:
             await self.stop()
             raise
@@ -267,6 +286,8 @@ class Service:
         """Refuse new work, finish what is in flight, and write what is not yet written."""
         await self.streams.drain(self.settings.drain_seconds)
         await self.streams.stop()
+        if self._letting_go is not None:
+            self._letting_go.cancel()
         recognition, self._recognition = self._recognition, None
         if recognition is not None:
             await recognition.self_check.stop()
@@ -276,10 +297,29 @@ class Service:
         if self.metrics.traces is not None:
             await asyncio.to_thread(self.metrics.traces.close)
 
+    async def _let_go(self, engines: EngineRoom) -> None:
+        idle = self.settings.unload_seconds
+        while True:
+            await asyncio.sleep(min(idle, _LOOK_EVERY))
+            await asyncio.wrap_future(engines.let_go(idle))
+
+    @contextmanager
+    def hold_model(self, name: str) -> Iterator[None]:
+        """A model that is loaded, and stays so inside the block.
+
+        Raises:
+            ModelLoading: it is not loaded yet.
+            UnknownModel: it is not served.
+        """
+        if self._recognition is None:
+            raise ModelLoading("the model is loading; try again shortly")
+        with self._recognition.engines.hold(name):
+            yield
+
     def open_live(
         self, principal: Principal, options: RecognitionOptions, endpoint: EndpointConfig | None = None
     ) -> LiveSession:
-        """Begin to recognise a stream of this caller.
+        """Begin to recognise a stream of this caller. A model that is not served any more gives way to the default one.
 
         Args:
             endpoint: when an utterance ends, where the caller says so; the settings decide when None.
@@ -287,6 +327,8 @@ class Service:
         Raises:
             Overloaded: the server is too busy for another stream.
         """
+        if options.model not in self.models.names:
+            options = replace(options, model="")
         return self.recognizer.open_live(options, principal.account, endpoint)
 
 

@@ -25,6 +25,17 @@ NOT_SETTINGS = {"LINGTING_CONFIG", "LINGTING_SPEECH_DIR", "LINGTING_FORBID_SKIPS
 
 _LEAST_SECRET = 16
 
+INTERFACES = (
+    "file_recognize",
+    "stream_recognize",
+    "flash",
+    "transcriptions",
+    "realtime",
+    "deepgram",
+    "funasr",
+    "wyoming",
+)
+
 Count = Annotated[int, Field(ge=1)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
 
@@ -89,6 +100,23 @@ class Settings(BaseSettings):
     )
     final_model: str | None = Field(
         None, description="Model of recordings and of finished live utterances, if another than model."
+    )
+    served_models: str = Field(
+        "",
+        description="Further models that callers may ask for by name, separated by commas, or all: every installed "
+        "one; each tenant may have one of them as its default.",
+    )
+    interface_models: str = Field(
+        "",
+        description="Default models of interfaces, if another than model: such as flash=sense-voice,deepgram=x-asr.",
+    )
+    load_models: Literal["use", "start"] = Field(
+        "use", description="When served_models are loaded: when one is first asked for (use), or at the start."
+    )
+    unload_seconds: float = Field(
+        0.0,
+        ge=0,
+        description="A model of served_models that nobody used for so long is let go, in seconds; 0 keeps it.",
     )
     engine_processes: Literal["auto", "all", "none"] = Field(
         "auto",
@@ -268,6 +296,26 @@ class Settings(BaseSettings):
             raise ValueError(f"{error}; write addresses and networks such as 127.0.0.1,10.0.0.0/8") from None
         return ",".join(map(str, networks))
 
+    @field_validator("served_models", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> str:
+        names = value.split(",") if isinstance(value, str) else value
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError("write names of models such as whisper-base,sense-voice")
+        return ",".join(dict.fromkeys(name.strip() for name in names if name.strip()))
+
+    @field_validator("interface_models", mode="before")
+    @classmethod
+    def _by_interface(cls, value: object) -> str:
+        if isinstance(value, dict):
+            value = ",".join(f"{interface}={name}" for interface, name in value.items())
+        pairs = [pair.strip() for pair in value.split(",") if pair.strip()] if isinstance(value, str) else [""]
+        for pair in pairs:
+            interface, _, name = pair.partition("=")
+            if interface.strip() not in INTERFACES or not name.strip():
+                raise ValueError(f"write such as flash=sense-voice; the interfaces are {', '.join(INTERFACES)}")
+        return ",".join(pairs)
+
     @field_validator("download_url", "download_proxy", "hugging_face_url", "modelscope_url")
     @classmethod
     def _web_address(cls, value: str | None) -> str | None:
@@ -317,6 +365,12 @@ class Settings(BaseSettings):
     def node(self) -> str:
         """The name of this node of a cluster."""
         return self.cluster_node or f"{socket.gethostname()}-{os.getpid()}"
+
+    @property
+    def model_of_interface(self) -> dict[str, str]:
+        """The default models of interfaces that have one of their own."""
+        pairs = (pair.partition("=") for pair in self.interface_models.split(",") if pair)
+        return {interface.strip(): name.strip() for interface, _, name in pairs}
 
     @property
     def tls(self) -> bool:

@@ -32,6 +32,7 @@ from lingting.domain import Account, RecognitionOptions, Sentence, Transcript
 from lingting.errors import AudioTooLong, EmptyAudio, Overloaded, UndecodableAudio
 from lingting.operations.metrics import Metrics
 from lingting.recognition.endpoint import EndpointConfig
+from lingting.served_models import ServedModels
 from lingting.settings import Settings
 from lingting.streams import Streams
 from tests.api.live_fakes import FakeLive
@@ -69,7 +70,7 @@ class Recognizer:
                 self.predicted_wait - self.max_wait,
             )
 
-    def admit_live(self, account: Account) -> None:
+    def admit_live(self, account: Account, model: str) -> None:
         """Whether another stream is taken."""
         self.admit(account)
 
@@ -210,6 +211,16 @@ class Service:
     open_error: Exception | None = None
     ready: bool = True
     why: list[str] = field(default_factory=list)
+
+    @property
+    def models(self) -> ServedModels:
+        """What the settings name."""
+        return ServedModels.of(self.settings)
+
+    @contextlib.contextmanager
+    def hold_model(self, name: str) -> Iterator[None]:
+        """Every model is there."""
+        yield
 
     async def unready(self) -> list[str]:
         """What the test says."""

@@ -93,14 +93,14 @@ def test_a_key_without_the_model_is_403(server: Running) -> None:
 
 
 def test_a_model_that_is_not_installed_is_404(server: Running) -> None:
-    message = "the model 'asr-model-1' is not installed; leave model out for the default"
+    message = "the model 'asr-model-1' is not installed; use 'whisper-base', or none for the default"
     check(server.post(FLASH, key=server.key, data=WAV, headers={"model": "asr-model-1"}), 404, message, "model")
     assert server.post(FLASH, key=server.key, data=WAV, headers={"model": "whisper-base"}).status_code == 200
 
 
 def test_a_model_that_is_installed_and_does_not_answer_is_404_and_not_called_missing(server: Running) -> None:
     (server.service.settings.models_dir / "whisper-small").mkdir(parents=True, exist_ok=True)
-    message = "the model 'whisper-small' is installed but not served; leave model out for the default"
+    message = "the model 'whisper-small' is installed but not served; use 'whisper-base', or none for the default"
     check(server.post(FLASH, key=server.key, data=WAV, headers={"model": "whisper-small"}), 404, message, "model")
 
 

@@ -111,7 +111,7 @@ def test_only_the_installed_model_and_names_that_stand_for_it_are_known(server: 
     if model.strip() == "whisper-1":
         assert answer.status_code == 200
     else:
-        message = f"the model {model[:60]!r} is not installed; use 'whisper-base' or 'whisper-1'"
+        message = f"the model {model[:60]!r} is not installed; use 'whisper-base', or none for the default"
         check(answer, 404, "model_not_found", message, "model")
 
 
@@ -415,11 +415,11 @@ def test_models_are_listed_and_found_by_either_name(server: Running) -> None:
         found = requests.get(f"{server.url}/v1/models/{name}", headers=headers, timeout=10)
         assert found.json() == listed["data"][0]
     unknown = requests.get(f"{server.url}/v1/models/a/b", headers=headers, timeout=10)
-    message = "the model 'a/b' is not installed; use 'whisper-base' or 'whisper-1'"
+    message = "the model 'a/b' is not installed; use 'whisper-base', or none for the default"
     check(unknown, 404, "model_not_found", message, "model")
     (server.service.settings.models_dir / "whisper-tiny").mkdir(parents=True, exist_ok=True)
     another = requests.get(f"{server.url}/v1/models/whisper-tiny", headers=headers, timeout=10)
-    message = "the model 'whisper-tiny' is installed but not served; use 'whisper-base' or 'whisper-1'"
+    message = "the model 'whisper-tiny' is installed but not served; use 'whisper-base', or none for the default"
     check(another, 404, "model_not_found", message, "model")
 
 

@@ -228,7 +228,7 @@ def test_only_what_is_in_an_update_changes_and_null_clears(session: Peer) -> Non
 def test_what_is_asked_for_reaches_the_recognition(server: Running, session: Peer) -> None:
     update(
         session,
-        transcription={"model": "x", "language": "en-US", "prompt": "甲方，乙方", "keywords": ["Lingting"]},
+        transcription={"model": "whisper-1", "language": "en-US", "prompt": "甲方，乙方", "keywords": ["Lingting"]},
         turn_detection={"type": "server_vad", "silence_duration_ms": 350},
     )
     append(session, voice(0.5, RATE) + hush(0.5, RATE))

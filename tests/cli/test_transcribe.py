@@ -163,7 +163,7 @@ def test_what_a_server_refuses_is_one_line_with_the_next_step(
     assert "wav" in refused(*known)
     unknown = "the server does not know this API key; `lingting keys create` makes one there"
     assert refused("--server", live_server.url, "--key", "lt-unknown") == unknown
-    missing = "the model 'big' is not installed; use 'whisper-base' or 'whisper-1'"
+    missing = "the model 'big' is not installed; use 'whisper-base', or none for the default"
     assert refused(*known, "--model", "big") == missing
     nobody = f"http://127.0.0.1:{free_port()}"
     gone = f"no answer from {nobody} (Connection refused); is the server running there?"

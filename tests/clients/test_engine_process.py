@@ -51,7 +51,7 @@ def test_an_engine_that_is_killed_or_stopped_under_load_costs_a_delay_and_no_cal
             assert [call.result() for call in calls] == [thrice] * 4
         assert _text(server) == undisturbed
         assert _engine(server).pid != engine.pid
-        assert "lingting_engine_restarts 1.0" in requests.get(server.url + "/metrics", timeout=10).text
+        assert "lingting_engine_restarts_total 1.0" in requests.get(server.url + "/metrics", timeout=10).text
     finally:
         server.stop()
     assert not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE

@@ -99,7 +99,7 @@ def test_a_stream_grows_and_ends_in_the_same_text(server: Running) -> None:
 def test_a_recording_is_written_after_the_process_of_the_engine_was_killed(server: Running) -> None:
     assert letters(transcribe(server)) == "你好世界"
     real: Any = server.service
-    processes: list[ProcessEngine] = real._recognition._engines._processes
+    processes: list[ProcessEngine] = real._recognition.engines._processes
     for process in processes:
         os.kill(process.pid, signal.SIGKILL)
     assert letters(transcribe(server)) == "你好世界"
@@ -110,6 +110,6 @@ def test_the_library_loads_the_same_models_in_its_own_process(tmp_path: Path) ->
     tiny.build("transducer-streaming", tmp_path / "models" / "streaming")
     recognition = service.Recognition(Settings(data_dir=tmp_path, model="streaming", phonetics="off"))
     try:
-        assert not recognition._engines._processes
+        assert not recognition.engines._processes
     finally:
         recognition.close()

@@ -19,7 +19,7 @@ def test_each_quarter_has_what_was_counted_within_it() -> None:
     clock, metrics, live = Clock(), Metrics(), [0]
     day = Day(lambda: metrics.totals_without(["console"]), lambda: live[0], clock)
     for interface in ("flash", "console"):
-        metrics.observe(interface, 0, 0.1, 1.0)
+        metrics.observe(interface, 0, 0.1, 1.0, "whisper-base")
         metrics.error(interface, ours=False)
     metrics.shown("first", 30.0)
     metrics.shown("final", 0.3)

@@ -30,7 +30,7 @@ def test_requests_are_counted_by_interface_and_outcome() -> None:
     lines = shown(metrics)
     assert 'lingting_requests_total{interface="flash",outcome="ok"} 2.0' in lines
     assert 'lingting_requests_total{interface="flash",outcome="415"} 1.0' in lines
-    assert 'lingting_audio_seconds_total{interface="flash"} 4.5' in lines
+    assert 'lingting_audio_seconds_total{interface="flash",model="whisper-base"} 4.5' in lines
     assert 'lingting_request_seconds_bucket{interface="flash",le="0.1"} 2.0' in lines
     assert 'lingting_request_seconds_count{interface="flash"} 3.0' in lines
 

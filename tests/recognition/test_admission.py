@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def with_recognizer(work: Callable[[Recognizer, Scheduler], Awaitable[None]], en
         with ThreadPoolExecutor(2) as pool:
             recognizer = Recognizer(
                 scheduler,
-                LiveEngines.of(engine),
+                lambda _: nullcontext(LiveEngines.of(engine)),
                 detector=VoiceDetector(),
                 writing=Writing(),
                 live=LiveConfig(),

@@ -116,6 +116,16 @@ class Directory:
             self._update(change, tenants, row.id, weight=weight)
         return self.tenant(row.id)
 
+    def set_model(self, reference: str, model: str) -> Tenant:
+        """Set the model that answers a tenant's requests which name none; empty gives that back to the settings."""
+        if model:
+            _check_name(model)
+        with self._changing("tenant.model") as change:
+            row = self._tenant_row(change.connection, reference)
+            change.of(row.id, row.name, row.id, row.name, model=model)
+            self._update(change, tenants, row.id, model=model)
+        return self.tenant(row.id)
+
     def set_tenant_disabled(self, reference: str, disabled: bool) -> Tenant:
         """Shut a tenant out with all its apps and keys, or let it in again."""
         with self._changing("tenant.disable" if disabled else "tenant.enable") as change:

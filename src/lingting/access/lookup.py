@@ -124,6 +124,7 @@ def _query(table: sa.Table) -> sa.Select[Any]:
         tenants.c.name.label("tenant_name"),
         tenants.c.limits,
         tenants.c.weight,
+        tenants.c.model,
         tenants.c.hot_words.label("tenant_hot_words"),
         tenants.c.disabled.label("tenant_disabled"),
         _GENERATION.scalar_subquery().label("generation"),  # of the very state that the row is of
@@ -166,6 +167,7 @@ def _grant(row: Any, valid_until: float, now: float, *, app_id: str | None = Non
         limits=TenantLimits.stored(row.limits),
         hot_words=_merged(tuple(row.tenant_hot_words), tuple(row.hot_words)),
         weight=row.weight,
+        model=row.model,
     )
     return Grant(principal, valid_until, int(row.generation))
 

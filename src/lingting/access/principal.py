@@ -70,6 +70,7 @@ class Principal:
         limits: the tenant's own limits.
         hot_words: names and terms to listen for: the tenant's, then the credential's own, each once.
         weight: how much of the computing the tenant gets beside others when all are busy; 1 is everybody's.
+        model: the tenant's default model; empty takes the server's.
     """
 
     tenant_id: str
@@ -82,6 +83,7 @@ class Principal:
     limits: TenantLimits = TenantLimits()
     hot_words: tuple[str, ...] = ()
     weight: float = 1.0
+    model: str = ""
 
     @property
     def credential_id(self) -> str:

@@ -10,7 +10,8 @@ from lingting.access.principal import TenantLimits
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A tenant; `created_at` is in Unix seconds, `weight` says how much of the computing it gets beside others."""
+    """A tenant; `created_at` is in Unix seconds, `weight` says how much of the computing it gets beside others, and
+    `model` is its default model, empty where it has none of its own."""
 
     id: str
     name: str
@@ -19,6 +20,7 @@ class Tenant:
     disabled: bool
     created_at: float
     weight: float = 1.0
+    model: str = ""
     hot_words: tuple[str, ...] = ()
     apps: int = 0
     keys: int = 0
@@ -96,6 +98,7 @@ def tenant_from(row: Any) -> Tenant:
         row.disabled,
         row.created_at,
         weight=row.weight,
+        model=row.model,
         hot_words=tuple(row.hot_words),
         **counts,
     )

@@ -36,6 +36,7 @@ tenants = Table(
     Column("disabled", Boolean, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("weight", Float, nullable=False, server_default="1"),
+    Column("model", String(200), nullable=False, server_default=""),
 )
 
 apps = Table(

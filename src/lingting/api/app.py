@@ -64,7 +64,7 @@ def create_app(service: Backend) -> Starlette:
     metrics = service.metrics
     metrics.gauge("lingting_live_streams", "Live streams.", lambda: service.streams.live + len(connections))
     metrics.gauge("lingting_queued_jobs", "Jobs that wait for the engine.", lambda: service.queued)
-    metrics.gauge("lingting_engine_restarts", "Restarts of engine processes.", lambda: service.engine_restarts)
+    metrics.total("lingting_engine_restarts", "Restarts of engine processes.", lambda: service.engine_restarts)
     metrics.gauge("lingting_predicted_wait_seconds", "Wait of a file that came now.", lambda: service.predicted_wait)
     day = Day(lambda: metrics.totals_without(console.UNWATCHED), lambda: service.streams.live + len(connections))
     context = Context(service, metrics, Recent(), day, Spool(service.settings.data_dir / "spool"), connections)
@@ -72,7 +72,7 @@ def create_app(service: Backend) -> Starlette:
     def observe(scope: Scope, exchange: Exchange, seconds: float) -> None:
         answered = seconds if exchange.opened_after is None else exchange.opened_after
         ours = exchange.ours
-        metrics.observe(exchange.interface, exchange.code, answered, exchange.audio_seconds)
+        metrics.observe(exchange.interface, exchange.code, answered, exchange.audio_seconds, exchange.model)
         context.recent.observe(exchange.interface, answered, ours=ours)
         if ours is not None:
             metrics.error(exchange.interface, ours=ours)

@@ -19,7 +19,7 @@ from lingting.access.errors import AccessUnavailable
 from lingting.access.principal import OPERATOR, Principal
 from lingting.access.usage import Usage
 from lingting.api.flash import errors as flash
-from lingting.api.http import admission
+from lingting.api.http import admission, models
 from lingting.api.http import exchange as exchanges
 from lingting.api.http.context import context_of, service_of
 from lingting.api.http.render import JSON
@@ -107,7 +107,7 @@ async def status(request: Request) -> Response:
     return JSON(
         {
             "version": __version__,
-            "model": service.settings.model,
+            "model": service.models.default,
             "state": state,
             "why": why,
             "models": [{"name": name, "memory_bytes": size} for name, size in service.model_memory.items()],
@@ -152,13 +152,15 @@ async def _admitted(request: Request) -> tuple[Principal | None, Response]:
         principal = await admission.authenticate(request, admission.bearer(request))
     except LingtingError as error:
         return None, flash.answer(request.scope, error)
-    settings = service_of(request).settings
+    service = service_of(request)
+    settings = service.settings
     return principal, JSON(
         {
             "tenant": principal.tenant_name,
             "owner": principal.owner,
             "scopes": sorted(principal.scopes),
-            "model": settings.model,
+            "model": models.default_model(service, principal, "stream_recognize"),
+            "models": models.usable(service, principal),
             "version": __version__,
             "limits": {
                 "stream_max_seconds": settings.stream_max_seconds,

@@ -64,7 +64,10 @@ def list_tenants(as_json: Json = False) -> None:
     """List all tenants."""
     with opened_directory() as directory:
         print_many(
-            "Tenants", directory.tenants(), ("id", "name", "apps", "keys", "limits", "weight", "state", "note"), as_json
+            "Tenants",
+            directory.tenants(),
+            ("id", "name", "apps", "keys", "limits", "weight", "model", "state", "note"),
+            as_json,
         )
 
 
@@ -91,6 +94,29 @@ def weigh_tenant(
     """Give a tenant more or less of the computing than others when all are busy: 2 is twice as much."""
     with opened_directory() as directory:
         print_one(directory.set_weight(tenant, weight), as_json)
+
+
+@tenants.command("model")
+def choose_tenant_model(
+    tenant: TenantRef,
+    model: Annotated[
+        str, typer.Argument(help="Name of a model, or default for that of the settings.", show_default=False)
+    ],
+    as_json: Json = False,
+) -> None:
+    """Set the model of a tenant's requests that name none."""
+    from lingting.errors import ModelError
+    from lingting.served_models import ServedModels
+    from lingting.settings import load
+
+    chosen = "" if model == "default" else model
+    served = ServedModels.of(load()).names
+    if chosen and chosen not in served:
+        raise ModelError(
+            f"the model {chosen!r} is not served; LINGTING_SERVED_MODELS names what is, now {', '.join(served)}"
+        )
+    with opened_directory() as directory:
+        print_one(directory.set_model(tenant, chosen), as_json)
 
 
 @tenants.command("hot-words")

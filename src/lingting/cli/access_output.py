@@ -110,7 +110,7 @@ def _says(name: str, row: dict[str, Any]) -> bool:
             return bool(row["owner"] != row["name"])
         case "weight":
             return bool(row[name] != 1)
-        case "models" | "expires_at" | "note" | "limits":
+        case "models" | "model" | "expires_at" | "note" | "limits":
             return bool(row[name])
         case _:
             return True

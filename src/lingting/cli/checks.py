@@ -247,21 +247,25 @@ def database(settings: Settings) -> Finding:
 
 
 def model(settings: Settings) -> Finding:
-    """Whether the model is there and every digest is right."""
+    """Whether the models that are served are there and every digest is right."""
     from lingting.errors import ModelError
     from lingting.models import Store
+    from lingting.served_models import ServedModels
 
     store = Store.at(settings.models_dir)
+    served = ServedModels.of(settings)
+    found = []
     try:
-        store.path(settings.model)
-        if settings.model not in store.catalogue.models:
-            return Finding(
-                "model", "ok", f"{settings.model} is there; it is your own, so there is no digest to compare"
-            )
-        store.verify(settings.model)
+        for name in dict.fromkeys((*served.names, served.live)):
+            store.path(name)
+            if name not in store.catalogue.models:
+                found.append(f"{name} is there; it is your own, so there is no digest to compare")
+                continue
+            store.verify(name)
+            found.append(f"{name} is whole ({store.size(name) / _MB:.0f} MB)")
     except ModelError as error:
         return Finding("model", "wrong", *_split(str(error)))
-    return Finding("model", "ok", f"{settings.model} is whole ({store.size(settings.model) / _MB:.0f} MB)")
+    return Finding("model", "ok", "; ".join(found))
 
 
 def second_pass(settings: Settings) -> Finding:

@@ -226,7 +226,7 @@ def _origin(row: dict[str, Any]) -> str:
 def _lines(model: Model, row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "installed", row["path"] or f"no: {typed()} models pull {model.name}"
     yield "engine", f"{model.engine}, {'writes along' if model.streaming else 'takes finished utterances'}"
-    yield "languages", ", ".join(model.languages)
+    yield "languages", ", ".join(model.languages) or "not stated"
     yield "size", f"{row['bytes'] / 1e6:.0f} MB {'on disk' if row['installed'] else 'to fetch'}"
     if model.memory_mb:
         yield "memory", f"about {model.memory_mb} MB"

@@ -80,10 +80,13 @@ def prepare(settings: Settings) -> None:
     from lingting import samples
     from lingting.cli.models import ensure
     from lingting.models import Store
+    from lingting.served_models import ServedModels
 
     store = Store.at(settings.models_dir)
-    model = store.catalogue.models.get(settings.model)
-    if model and model.embedded and not store.folder(settings.model).exists():
-        ensure(store, settings.model)
-    store.path(settings.model)
+    served = ServedModels.of(settings)
+    for name in dict.fromkeys((*served.names, served.live)):
+        model = store.catalogue.models.get(name)
+        if model and model.embedded and not store.folder(name).exists():
+            ensure(store, name)
+        store.path(name)
     samples.write(settings.data_dir / "sample")

@@ -94,6 +94,7 @@ class RecognitionOptions:
         convert_numbers: write spoken numbers, dates, money and percentages as digits.
         max_sentence_silence: a pause longer than this many seconds always ends a sentence.
         timestamps: whether sentences and words need times from alignment.
+        model: whose text it is; empty takes the default one.
     """
 
     language: Language | None = None
@@ -101,3 +102,4 @@ class RecognitionOptions:
     convert_numbers: bool = False
     max_sentence_silence: Seconds = 3.0
     timestamps: bool = True
+    model: str = ""

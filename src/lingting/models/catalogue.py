@@ -72,7 +72,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     Attributes:
         engine: the kind of loader, such as `whisper-ctranslate2` or `transducer-streaming`.
         description: what it is good for.
-        languages: what it writes.
+        languages: what it writes; empty where nobody says.
         licence: of its weights.
         memory_mb: about how much memory it needs, in MB; 0 where nobody knows.
         punctuates: whether its text has punctuation already.

@@ -30,7 +30,7 @@ def describe(folder: Path) -> Model:
         unknown = sorted(set(entry) - set(_KEYS))
         if unknown:
             raise ModelError(f"unknown key {unknown[0]!r} in {description}; it takes {', '.join(_KEYS)}")
-        model = msgspec.convert({"name": folder.name, **entry}, Model)
+        model = msgspec.convert({"name": folder.name, "languages": (), **entry}, Model)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ModelError(f"{description} cannot be used: {error}") from error
     for role, path in model.roles.items():
@@ -41,11 +41,11 @@ def describe(folder: Path) -> Model:
 
 def _from_files(folder: Path) -> Model:
     if (folder / "model.bin").is_file() and (folder / "config.json").is_file():
-        return Model(name=folder.name, engine="whisper-ctranslate2", description=_OURS, punctuates=True)
+        return Model(name=folder.name, engine="whisper-ctranslate2", description=_OURS, languages=(), punctuates=True)
     for roles, kind in _FAMILIES:
         files = {role: path for role in roles if (path := _find(folder, role))}
         if len(files) == len(roles) and (engine := kind(folder, files)):
-            return Model(name=folder.name, engine=engine, description=_OURS, roles=files)
+            return Model(name=folder.name, engine=engine, description=_OURS, languages=(), roles=files)
     raise ModelError(
         f"the files in {folder} do not say what model they are; write a {NAME} into it with engine and roles, as "
         "`lingting models show NAME` shows them for the models of the catalogue"

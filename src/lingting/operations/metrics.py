@@ -50,7 +50,7 @@ class Metrics:
             registry=self.registry,
         )
         self._audio = Counter(
-            "lingting_audio_seconds", "Seconds of audio recognised.", ["interface"], registry=self.registry
+            "lingting_audio_seconds", "Seconds of audio recognised.", ["interface", "model"], registry=self.registry
         )
         self._steps = Histogram(
             "lingting_step_seconds",
@@ -208,12 +208,12 @@ class Metrics:
         """Count one request that was answered with an error."""
         self._errors.labels(interface, "server" if ours else "caller").inc()
 
-    def observe(self, interface: str, code: int, seconds: float, audio_seconds: float) -> None:
-        """Count one answered request; `code` is the protocol's own, 0 for success."""
+    def observe(self, interface: str, code: int, seconds: float, audio_seconds: float, model: str) -> None:
+        """Count one answered request; `code` is the protocol's own, 0 for success, and `model` wrote the text."""
         self._requests.labels(interface, "ok" if code == 0 else str(code)).inc()
         self._seconds.labels(interface).observe(seconds)
         if audio_seconds:
-            self._audio.labels(interface).inc(audio_seconds)
+            self._audio.labels(interface, model).inc(audio_seconds)
 
 
 class _Read(Collector):

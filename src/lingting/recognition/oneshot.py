@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Executor
-from contextlib import aclosing
+from contextlib import AbstractContextManager, ExitStack, aclosing
 from dataclasses import replace
 from functools import partial
 from itertools import count
+from typing import TypeAlias
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from lingting.domain import (
 )
 from lingting.errors import Overloaded
 from lingting.recognition.endpoint import EndpointConfig
-from lingting.recognition.engine import Heard, Request
+from lingting.recognition.engine import Heard, OfflineEngine, Request
 from lingting.recognition.live import LiveConfig, LiveSession
 from lingting.recognition.observer import NOBODY, Observer
 from lingting.recognition.openings import SHOWS_AFTER, Openings
@@ -36,6 +37,9 @@ from lingting.recognition.partials import LiveEngines
 from lingting.recognition.reading import in_order, segments
 from lingting.recognition.scheduler import Scheduler, Task
 from lingting.recognition.utterance import Writing, transcript
+
+Hold: TypeAlias = Callable[[str], AbstractContextManager[LiveEngines]]
+"""The engines of a model, empty for the default one, while they are used; raises ModelLoading or UnknownModel."""
 
 _SHORT: Seconds = 60.0
 """Recordings up to this long have callers that wait; longer ones are bulk."""
@@ -50,7 +54,7 @@ class Recognizer:
 
     Args:
         scheduler: owner of compute.
-        engines: make the text; recordings take the one for final text.
+        hold: gives the engines of a model by name; recordings take the one for final text.
         detector: voice activity.
         writing: how text is written.
         live: rules of live sessions.
@@ -65,7 +69,7 @@ class Recognizer:
     def __init__(
         self,
         scheduler: Scheduler,
-        engines: LiveEngines,
+        hold: Hold,
         *,
         detector: VoiceDetector,
         writing: Writing,
@@ -80,8 +84,7 @@ class Recognizer:
     ) -> None:
         self._observer = observer
         self._scheduler = scheduler
-        self._engines = engines
-        self._engine = engines.final
+        self._hold = hold
         self._detector = detector
         self._writing = writing
         self._live = live
@@ -104,24 +107,28 @@ class Recognizer:
         if wait > self._max_wait:
             raise Overloaded(f"the predicted wait is {wait:.0f} s; try again later", retry_after=wait - self._max_wait)
 
-    def admit_live(self, account: Account | None = None) -> None:
-        """Pass while there is room for another live session.
+    def admit_live(self, account: Account | None = None, model: str = "") -> None:
+        """Pass while there is room for another live session of a model, empty for the default one.
 
         Raises:
-            Overloaded: live text comes late already, or would with those that have just begun.
+            Overloaded: live text comes late already, or would with those that have just begun; or the model is not
+                loaded.
         """
         self.admit(account, live=True)
         lag = self._scheduler.live_lag()
         if lag > self._max_lag:
             raise Overloaded(f"live text comes {lag:.0f} s late; try again later", retry_after=lag)
         new = self._openings.new + 1
-        expected = self._scheduler.load() + new * self._live_cost()
+        with self._hold(model) as engines:
+            cost = self._live_cost(engines)
+        expected = self._scheduler.load() + new * cost
         if expected > _FULL * self._scheduler.lanes and math.isfinite(self._max_lag):
             raise Overloaded(f"{new:.0f} streams begin at once; try again in a moment", retry_after=SHOWS_AFTER / 2)
 
-    def _live_cost(self) -> float:
+    def _live_cost(self, engines: LiveEngines) -> float:
         """Lanes that a speaker needs at least: a final text every few seconds, and guesses now and then."""
-        return self._scheduler.cost("final") / _UTTERANCE + self._scheduler.cost("guess") / _REFRESH
+        cost = self._scheduler.cost
+        return cost(engines.final, "final") / _UTTERANCE + cost(engines.partial, "guess") / _REFRESH
 
     async def recognize(
         self, recording: Recording | Samples, options: RecognitionOptions | None = None, account: Account | None = None
@@ -134,7 +141,7 @@ class Recognizer:
             account: who it is for.
 
         Raises:
-            Overloaded: the predicted wait is over the limit; nothing was begun.
+            Overloaded: the predicted wait is over the limit, or the model is not loaded; nothing was begun.
             RecognitionFailed: the engine failed.
         """
         options = options or RecognitionOptions()
@@ -150,6 +157,19 @@ class Recognizer:
         Raises: as `recognize`.
         """
         self.admit(account)
+        with self._hold(options.model) as engines:
+            recognised = self._sentences(engines.final, recording, options, account)
+            async with aclosing(recognised):
+                async for sentence in recognised:
+                    yield sentence
+
+    async def _sentences(
+        self,
+        engine: OfflineEngine,
+        recording: Recording | Samples,
+        options: RecognitionOptions,
+        account: Account | None,
+    ) -> AsyncGenerator[Sentence, None]:
         recording = recording if isinstance(recording, Recording) else Recording.of_samples(recording)
         loop = asyncio.get_running_loop()
         within = _SHORT_WITHIN if recording.duration <= _SHORT else _LONG_WITHIN
@@ -161,7 +181,7 @@ class Recognizer:
         recognised = in_order(
             recording,
             segments(recording, self._detector, self._gate),
-            partial(self._submit, within=within, options=options, account=self._flow(account)),
+            partial(self._submit, engine, within=within, options=options, account=self._flow(account)),
             ahead=_AHEAD * self._scheduler.lanes,
             readers=self._readers,
         )
@@ -199,22 +219,26 @@ class Recognizer:
             endpoint: when an utterance ends, if not by the server's own rules.
 
         Raises:
-            Overloaded: the server is too busy for another stream.
+            Overloaded: the server is too busy for another stream, or the model is not loaded.
         """
-        self.admit_live(account)
+        options = options or RecognitionOptions()
+        self.admit_live(account, options.model)
+        held = ExitStack()
+        engines = held.enter_context(self._hold(options.model))
         self._openings.opened()
+        held.callback(self._openings.closed)
         return LiveSession(
             self._scheduler,
-            self._engines,
+            engines,
             detector=self._detector,
             writing=self._writing,
             config=replace(self._live, endpoint=endpoint) if endpoint else self._live,
             listeners=self._listeners,
             writers=self._writers,
-            options=options or RecognitionOptions(),
+            options=options,
             account=self._flow(account),
             observer=self._observer,
-            on_close=self._openings.closed,
+            on_close=held.close,
         )
 
     async def warm_up(self) -> None:
@@ -225,17 +249,18 @@ class Recognizer:
         """
         hum = np.sin(np.arange(SAMPLE_RATE // 2, dtype=np.float32) * 0.1) * np.float32(0.1)
         await asyncio.get_running_loop().run_in_executor(self._listeners, self._detector.judge, hum)
-        await self._submit(hum, _SHORT_WITHIN, RecognitionOptions(), Account())
+        with self._hold("") as engines:
+            await self._submit(engines.final, hum, _SHORT_WITHIN, RecognitionOptions(), Account())
 
     def _flow(self, account: Account | None) -> Account:
         """The account with a flow of its own."""
         return replace(account or Account(), flow=str(next(self._flows)))
 
     def _submit(
-        self, samples: Samples, within: Seconds, options: RecognitionOptions, account: Account
+        self, engine: OfflineEngine, samples: Samples, within: Seconds, options: RecognitionOptions, account: Account
     ) -> asyncio.Future[Heard | None]:
         request = Request(samples, language=options.language or self._writing.language, hot_words=options.hot_words)
-        task = Task(self._engine, partial(self._engine.begin, request), account, within=within, kind="file")
+        task = Task(engine, partial(engine.begin, request), account, within=within, kind="file")
         return asyncio.wrap_future(self._scheduler.submit(task))
 
 

@@ -65,7 +65,7 @@ class Task:
         account: who it is for.
         since: when its oldest sound arrived, by `time.monotonic`.
         within: seconds after `since` at which it is late.
-        kind: tasks of equal kind will probably share batches, and cost about the same.
+        kind: an engine's tasks of equal kind will probably share batches, and cost about the same.
         live: somebody waits for the text while speaking.
         waits: until it is late, it waits for others to share its batch, if some are on the way.
         context: of the request that it is for, whose log id stands in every line about it.
@@ -81,6 +81,11 @@ class Task:
     waits: bool = False
     future: Future[Heard | None] = field(default_factory=Future)
     context: Context = field(default_factory=copy_context)
+
+    @property
+    def sort(self) -> tuple[str, str]:
+        """Tasks of equal sort cost about the same: the engine and the kind."""
+        return self.engine.name, self.kind
 
     @property
     def deadline(self) -> float:
@@ -137,14 +142,14 @@ class Scheduler:
         self._ready: list[_Item] = []
         self._running: list[_Item] = []
         self._shares = Shares(lanes)
-        self._costs: dict[str, Seconds] = {}
+        self._costs: dict[tuple[str, str], Seconds] = {}
         self._live_until = 0.0
         self._lag: Seconds = 0.0
         self._lag_at = 0.0
         self._load = 0.0
         self._load_at = 0.0
         self._heard_at = 0.0
-        self._stepping: dict[int, tuple[float, str]] = {}
+        self._stepping: dict[int, tuple[float, tuple[str, str]]] = {}
         self._closed = False
         self._observer = observer
         self._threads = [
@@ -196,7 +201,7 @@ class Scheduler:
         with self._wake:
             for item in self._ready:
                 if item.task.live or not live:
-                    left = max(0.0, self._costs.get(item.task.kind, _COST) - item.spent)
+                    left = max(0.0, self._costs.get(item.task.sort, _COST) - item.spent)
                     flows[item.task.account] = max(flows.get(item.task.account, 0.0), left)
         tenants: dict[str, Seconds] = defaultdict(float)
         for flow, left in flows.items():
@@ -205,9 +210,9 @@ class Scheduler:
         turn = own + max(flows.values(), default=0.0)
         return (own + sum(min(left, turn) for left in tenants.values())) / self.lanes
 
-    def cost(self, kind: str) -> Seconds:
-        """What a task of this kind costs one lane lately; 0 where none was done yet."""
-        return self._costs.get(kind, 0.0)
+    def cost(self, engine: Engine, kind: str) -> Seconds:
+        """What a task of this kind of an engine costs one lane lately; 0 where none was done yet."""
+        return self._costs.get((engine.name, kind), 0.0)
 
     def load(self) -> float:
         """Lanes that were busy with live work lately, on average."""
@@ -234,8 +239,8 @@ class Scheduler:
         now = time.monotonic()
         with self._wake:
             return sum(
-                now - began > max(_STUCK, _STUCK_TIMES * self._costs.get(kind, 0.0))
-                for began, kind in self._stepping.values()
+                now - began > max(_STUCK, _STUCK_TIMES * self._costs.get(sort, 0.0))
+                for began, sort in self._stepping.values()
             )
 
     def close(self) -> None:
@@ -258,7 +263,7 @@ class Scheduler:
                     self._wake.wait(_LOOK_AGAIN if self._ready else None)
                 self._running += batch
                 began = time.monotonic()
-                self._stepping[threading.get_ident()] = began, batch[0].task.kind
+                self._stepping[threading.get_ident()] = began, batch[0].task.sort
             if batch[0].work is None:
                 self._observer.waited(batch[0].task.kind, began - batch[0].task.since)
             with log_ids.about(log_ids.joined(log_ids.of(item.task.context) for item in batch)):
@@ -380,8 +385,8 @@ class Scheduler:
         if outcome.error is None and heard is not None and heard.text:
             self._heard_at = now
         if item.work is not None:
-            known = self._costs.get(task.kind, item.spent)
-            self._costs[task.kind] = known + _SMOOTHING * (item.spent - known)
+            known = self._costs.get(task.sort, item.spent)
+            self._costs[task.sort] = known + _SMOOTHING * (item.spent - known)
             if task.live:
                 lag = self._lag_now(now)
                 self._lag, self._lag_at = lag + _SMOOTHING * (now - task.since - lag), now

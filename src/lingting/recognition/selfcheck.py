@@ -80,7 +80,7 @@ class SelfCheck:
             RecognitionFailed: the engine doesn't work.
         """
         heard = await self._heard()
-        if not _alike(heard, self._text):
+        if not alike(heard, self._text):
             log.warning("the model hears %r where the sample says %r; the self-check expects that", heard, self._text)
             self._text = heard
         self._right_at = time.monotonic()
@@ -108,7 +108,7 @@ class SelfCheck:
         except RecognitionFailed:
             why = "the engine failed"
         else:
-            if _alike(heard, self._text):
+            if alike(heard, self._text):
                 if self._wrong:
                     log.info("the self-check is heard rightly again")
                 self._wrong, self._right_at = False, time.monotonic()
@@ -125,7 +125,7 @@ class SelfCheck:
         return convert(heard.text, "simplified") if heard else ""
 
 
-def _alike(heard: str, text: str) -> bool:
+def alike(heard: str, text: str) -> bool:
     """Whether at least half of the characters of a text were heard; of an empty one, that nothing was."""
     if not text:
         return not heard

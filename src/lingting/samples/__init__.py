@@ -48,8 +48,12 @@ def write(folder: Path) -> Path:
 
 def excerpt() -> tuple[NDArray[np.float32], str]:
     """The first words of the sample, shape (27200,), float32 at 16 kHz, and what is said in them."""
-    samples = np.frombuffer(_pcm(), "<i2")[_EXCERPT].astype(np.float32) * np.float32(1 / 32768)
-    return samples, _EXCERPT_TEXT
+    return whole()[0][_EXCERPT], _EXCERPT_TEXT
+
+
+def whole() -> tuple[NDArray[np.float32], str]:
+    """The sample, shape (n,), float32 at 16 kHz, and what is said in it."""
+    return np.frombuffer(_pcm(), "<i2").astype(np.float32) * np.float32(1 / 32768), TEXT
 
 
 def contents() -> dict[str, bytes]:

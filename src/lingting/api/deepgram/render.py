@@ -25,8 +25,8 @@ class Names:
         metadata: of every result.
     """
 
-    def __init__(self, model: str) -> None:
-        self.request_id = str(uuid.uuid4())
+    def __init__(self, model: str, request_id: str = "") -> None:
+        self.request_id = request_id or str(uuid.uuid4())
         self.model_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"lingting/{model}"))
         self.model_info = {"name": model, "version": "1", "arch": model}
         self.metadata = {
@@ -35,6 +35,10 @@ class Names:
             "model_uuid": self.model_id,
         }
         self._created = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def of(self, model: str) -> Names:
+        """The same request, answered by this model."""
+        return Names(model, self.request_id)
 
     def summary(self, sha256: str, duration: Seconds) -> dict[str, Any]:
         """What is said about the sound as a whole."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from lingting.api.deepgram.conversation import Conversation
 from lingting.api.deepgram.errors import QueryError, answer
 from lingting.api.deepgram.parameters import Query
 from lingting.api.deepgram.render import Names
-from lingting.api.http import admission, body
+from lingting.api.http import admission, body, models
 from lingting.api.http import exchange as exchanges
 from lingting.api.http.body import BodyLimits, ClientLeft
 from lingting.api.http.connection import TimeLimit, while_connected
@@ -35,11 +36,14 @@ INTERFACE = "deepgram"
 async def live(websocket: WebSocket) -> None:
     """One connection; who may not open it is told so by an HTTP status."""
     exchanges.of(websocket.scope).interface = INTERFACE
-    names = Names(service_of(websocket).settings.model)
+    service = service_of(websocket)
+    asked = service.models.find(websocket.query_params.get("model", "")) or ""
+    names = Names(service.models.default)
     try:
         query = parameters.parse(websocket.query_params.multi_items(), live=True)
         carried = handshake.carried(websocket.scope)
-        admitted = await handshake.admit(websocket, SPEECH, carried.bearer, carried.subprotocol)
+        admitted = await handshake.admit(websocket, SPEECH, carried.bearer, carried.subprotocol, asked)
+        names = names.of(admitted.caller.model)
     except LingtingError as error:
         await websocket.send_denial_response(answer(websocket.scope, error, names.request_id))
         return
@@ -54,15 +58,18 @@ async def prerecorded(request: Request) -> Response:
     """One recording in the body; every known error becomes its answer."""
     exchange = exchanges.of(request.scope)
     exchange.interface = INTERFACE
-    names = Names(service_of(request).settings.model)
+    service = service_of(request)
+    asked = service.models.find(request.query_params.get("model", "")) or ""
+    names = Names(service.models.default)
     try:
         query = parameters.parse(request.query_params.multi_items(), live=False)
         principal = await admission.authenticate(request, handshake.bearer_of_header(request.scope) or _no_key())
         exchange.principal = principal
         principal.require(SPEECH)
-        principal.may_use(service_of(request).settings.model)
+        model = await models.chosen(service, principal, INTERFACE, asked)
         async with admission.admitted(request, principal, "flash"):
-            return await _recognized(request, principal, query, names)
+            with models.held(request, model):
+                return await _recognized(request, principal, query, names.of(model))
     except ClientLeft:
         return admission.left()
     except LingtingError as error:
@@ -76,7 +83,6 @@ def _no_key() -> str:
 async def _recognized(request: Request, principal: Principal, query: Query, names: Names) -> Response:
     service = service_of(request)
     exchange = exchanges.of(request.scope)
-    exchange.model = service.settings.model
     admission.require_room(request, principal, decoded=False, most_bytes=service.settings.flash_max_bytes)
     if request.headers.get("content-type", "").partition(";")[0].strip() == "application/json":
         raise QueryError("this server fetches no URLs: send the sound itself as the body")
@@ -95,7 +101,7 @@ async def _transcript(request: Request, principal: Principal, path: Path, query:
     service = service_of(request)
     sound = request.query_params.get("encoding", "")
     rate = request.query_params.get("sample_rate", "")
-    options = query.recognition(service.settings, principal.hot_words)
+    options = replace(query.recognition(service.settings, principal.hot_words), model=exchanges.of(request.scope).model)
     with await service.decoder.decode(
         path,
         format="pcm" if sound == "linear16" else "wav",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
@@ -13,7 +14,7 @@ from starlette.responses import Response
 from lingting.access.principal import SPEECH, Principal
 from lingting.api.feishu import errors as feishu_errors
 from lingting.api.feishu.parameters import BYTES_PER_SECOND, parse_file, parse_options, parse_packet
-from lingting.api.http import admission, body
+from lingting.api.http import admission, body, models
 from lingting.api.http import exchange as exchanges
 from lingting.api.http.body import BodyLimits, ClientLeft
 from lingting.api.http.connection import TimeLimit, while_connected
@@ -51,11 +52,10 @@ async def _answered(request: Request, interface: str, handler: Handler) -> Respo
     exchange = exchanges.of(request.scope)
     exchange.interface = interface
     service = service_of(request)
-    exchange.model = service.settings.model
     try:
         principal = exchange.principal = await admission.authenticate(request, _token(request))
         principal.require(SPEECH)
-        principal.may_use(exchange.model)
+        exchange.model = await models.chosen(service, principal, interface)
         return await handler(request, principal, exchange)
     except ClientLeft:
         return admission.left()
@@ -70,7 +70,9 @@ def _token(request: Request) -> str:
 async def _file(request: Request, principal: Principal, exchange: Exchange) -> Response:
     service = service_of(request)
     settings = service.settings
-    async with admission.admitted(request, principal, "file"):
+    async with contextlib.AsyncExitStack() as held:
+        await held.enter_async_context(admission.admitted(request, principal, "file"))
+        held.enter_context(models.held(request, exchange.model))
         most_bytes = file_max_bytes(settings.file_max_seconds)
         admission.require_room(request, principal, decoded=True, most_bytes=most_bytes)
         content = await body.read(request, BodyLimits(most_bytes, settings.request_timeout_seconds))
@@ -79,7 +81,9 @@ async def _file(request: Request, principal: Principal, exchange: Exchange) -> R
             async with admission.charged(request, principal, recording.duration):
                 transcript = await while_connected(
                     request,
-                    service.recognizer.recognize(recording, _options(settings, principal), principal.account),
+                    service.recognizer.recognize(
+                        recording, _options(settings, principal, exchange.model), principal.account
+                    ),
                     TimeLimit.of(settings.file_timeout_seconds),
                 )
         exchange.audio_seconds = transcript.duration
@@ -96,10 +100,10 @@ async def _taken(request: Request, principal: Principal, exchange: Exchange) -> 
     settings = service.settings
     content = await body.read(request, BodyLimits(settings.stream_packet_max_bytes, settings.request_timeout_seconds))
     packet = await _off_loop(content, partial(parse_packet, content, settings.stream_max_seconds))
-    options = _options(settings, principal)
+    options = _options(settings, principal, exchange.model)
     if packet.action is Action.START:
         if not service.streams.has(principal, packet.stream_id):
-            admission.require_room_live(service, principal)
+            admission.require_room_live(service, principal, exchange.model)
         options = parse_options(request.headers, options)
     with await service.access.limits.reserve_audio(
         principal,
@@ -139,10 +143,11 @@ async def _off_loop(content: bytes, work: Callable[[], T]) -> T:
     return await asyncio.to_thread(work)
 
 
-def _options(settings: Settings, principal: Principal) -> RecognitionOptions:
+def _options(settings: Settings, principal: Principal, model: str) -> RecognitionOptions:
     return RecognitionOptions(
         language=admission.language(settings),
         hot_words=principal.hot_words,
         convert_numbers=settings.convert_numbers,
         timestamps=False,
+        model=model,
     )

@@ -23,7 +23,15 @@ from lingting.api.http.admission import MissingBearer
 from lingting.api.http.body import BodyEncoded, BodyError, BodyTooLarge
 from lingting.api.http.errors import ErrorTable, Unforeseen, always, retry_header
 from lingting.api.http.render import error_answer
-from lingting.errors import AudioError, AudioTooLong, EmptyAudio, LingtingError, Overloaded, RecognitionTooSlow
+from lingting.errors import (
+    AudioError,
+    AudioTooLong,
+    EmptyAudio,
+    LingtingError,
+    Overloaded,
+    RecognitionTooSlow,
+    UnknownModel,
+)
 
 TYPES = {
     400: "Illegal Argument",
@@ -73,6 +81,7 @@ TABLE: ErrorTable[Row] = ErrorTable(
         UserToken: always(_DEAD_KEY),
         MissingScope: always(Row(403)),
         ModelForbidden: always(Row(403, param="model")),
+        UnknownModel: always(Row(404, param="model")),
         LimitExceeded: always(Row(429)),
         TooManyFailures: always(Row(429)),
         BodyTooLarge: always(Row(413)),

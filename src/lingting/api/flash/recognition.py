@@ -14,13 +14,12 @@ from lingting.access.principal import FLASH, Principal
 from lingting.api.flash.errors import FlashError, answer, content_of
 from lingting.api.flash.lines import MEDIA_TYPE, SentenceLines, timed
 from lingting.api.flash.parameters import FlashParameters, parse
-from lingting.api.http import admission, body
+from lingting.api.http import admission, body, models
 from lingting.api.http import exchange as exchanges
 from lingting.api.http.body import BodyLimits, ClientLeft
 from lingting.api.http.connection import TimeLimit, while_connected
 from lingting.api.http.context import context_of, service_of
 from lingting.api.http.exchange import Exchange
-from lingting.api.http.models import unserved
 from lingting.api.http.render import JSON
 from lingting.audio.recording import Recording
 from lingting.domain import RecognitionOptions, Seconds, Sentence, Transcript
@@ -55,11 +54,8 @@ async def _recognized(
     service = service_of(request)
     settings = service.settings
     parameters = parse(request, convert_numbers=settings.convert_numbers)
-    model = parameters.model or settings.model
-    if model != settings.model:
-        raise FlashError(404, f"{await unserved(model, settings)}; leave model out for the default", "model")
-    exchange.model = model
-    principal.may_use(model)
+    model = await models.chosen(service, principal, exchange.interface, parameters.model or "")
+    held.enter_context(models.held(request, model))
     admission.require_room(request, principal, decoded=False, most_bytes=settings.flash_max_bytes)
     limits = BodyLimits(settings.flash_max_bytes, settings.request_timeout_seconds)
     spooled = context_of(request).spool.file(body.chunks(request, limits))
@@ -131,6 +127,7 @@ async def _decoded(request: Request, principal: Principal, path: Path, parameter
 
 def _options(request: Request, principal: Principal, parameters: FlashParameters) -> RecognitionOptions:
     return RecognitionOptions(
+        model=exchanges.of(request.scope).model,
         language=admission.language(service_of(request).settings),
         hot_words=merged(parameters.hot_words, principal.hot_words),
         convert_numbers=parameters.convert_numbers,

@@ -115,14 +115,14 @@ def require_room(connection: HTTPConnection, principal: Principal, *, decoded: b
         service.decoder.admit(principal.tenant_id)
 
 
-def require_room_live(service: Backend, principal: Principal) -> None:
-    """Pass while there is room for another live stream of this tenant.
+def require_room_live(service: Backend, principal: Principal, model: str) -> None:
+    """Pass while there is room for another live stream of this tenant and model.
 
     Raises:
         Overloaded: the model is loading, the server is stopping, or live text would come too late.
     """
     require_ready(service)
-    service.recognizer.admit_live(principal.account)
+    service.recognizer.admit_live(principal.account, model)
 
 
 def _declared_bytes(connection: HTTPConnection) -> int:

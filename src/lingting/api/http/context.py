@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +23,7 @@ from lingting.operations.day import Day
 from lingting.operations.metrics import Metrics
 from lingting.operations.recent import Recent
 from lingting.recognition.endpoint import EndpointConfig
+from lingting.served_models import ServedModels
 from lingting.settings import Settings
 from lingting.streams import Streams
 
@@ -33,8 +34,8 @@ class Recognizer(Protocol):
     def admit(self, account: Account) -> None:
         """Pass while there is room for another recording of this account; raises Overloaded."""
 
-    def admit_live(self, account: Account) -> None:
-        """Pass while there is room for another live stream of this account; raises Overloaded."""
+    def admit_live(self, account: Account, model: str) -> None:
+        """Pass while there is room for another live stream of this account and model; raises Overloaded."""
 
     def recognize(self, recording: Recording, options: RecognitionOptions, account: Account) -> Awaitable[Transcript]:
         """The transcript; raises Overloaded or RecognitionFailed."""
@@ -71,6 +72,13 @@ class Backend(Protocol):
     def settings(self) -> Settings: ...
     @property
     def access(self) -> Access: ...
+    @property
+    def models(self) -> ServedModels:
+        """The models that may be asked for."""
+
+    def hold_model(self, name: str) -> AbstractContextManager[None]:
+        """A model that is loaded and stays so inside the block; raises ModelLoading or UnknownModel."""
+
     @property
     def recognizer(self) -> Recognizer: ...
     @property

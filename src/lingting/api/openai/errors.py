@@ -24,7 +24,15 @@ from lingting.api.http.body import BodyEncoded, BodyError, BodyTooLarge
 from lingting.api.http.errors import ErrorTable, Unforeseen, always, retry_header
 from lingting.api.http.render import error_answer
 from lingting.api.openai.form import FILE, FormError
-from lingting.errors import AudioError, AudioTooLong, EmptyAudio, LingtingError, Overloaded, RecognitionTooSlow
+from lingting.errors import (
+    AudioError,
+    AudioTooLong,
+    EmptyAudio,
+    LingtingError,
+    Overloaded,
+    RecognitionTooSlow,
+    UnknownModel,
+)
 
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
@@ -82,6 +90,7 @@ TABLE: ErrorTable[Row] = ErrorTable(
         UserToken: always(_DEAD_KEY),
         MissingScope: always(Row(403, "missing_scope")),
         ModelForbidden: always(Row(403, "model_not_allowed", "model")),
+        UnknownModel: always(Row(404, "model_not_found", "model")),
         LimitExceeded: _limit,
         TooManyFailures: always(Row(429, "rate_limit_exceeded")),
         BodyTooLarge: _too_large,

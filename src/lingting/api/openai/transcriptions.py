@@ -13,15 +13,15 @@ from starlette.responses import PlainTextResponse, Response
 from lingting.access.principal import TRANSCRIPTIONS, Principal
 from lingting.api.http import admission
 from lingting.api.http import exchange as exchanges
+from lingting.api.http import models as served
 from lingting.api.http.body import BodyLimits, ClientLeft
 from lingting.api.http.connection import TimeLimit, while_connected
-from lingting.api.http.context import context_of, service_of
+from lingting.api.http.context import Backend, context_of, service_of
 from lingting.api.http.exchange import Exchange
-from lingting.api.http.models import unserved
 from lingting.api.http.render import JSON
 from lingting.api.openai import form as openai_form
 from lingting.api.openai import render as openai_render
-from lingting.api.openai.errors import ParameterError, answer, content_of
+from lingting.api.openai.errors import answer, content_of
 from lingting.api.openai.parameters import is_their_name, parse
 from lingting.api.openai.stream import TextEvents
 from lingting.audio.recording import Recording
@@ -61,22 +61,21 @@ async def models(request: Request) -> Response:
         principal = await _caller(request)
     except LingtingError as error:
         return answer(request.scope, error)
-    settings = service_of(request).settings
-    allowed = principal.models is None or settings.model in principal.models
-    return JSON({"object": "list", "data": [await _described(settings)] if allowed else []})
+    service = service_of(request)
+    found = [await _described(name, service.settings) for name in served.usable(service, principal)]
+    return JSON({"object": "list", "data": found})
 
 
 async def model(request: Request) -> Response:
-    """One model; OpenAI's own names stand for the server's."""
+    """One model; OpenAI's own names stand for the default one."""
     exchange = exchanges.of(request.scope)
     exchange.interface = "models"
-    settings = service_of(request).settings
     try:
         principal = await _caller(request)
-        principal.may_use(await _named(request.path_params["model"], settings))
+        name = await _chosen(service_of(request), principal, request.path_params["model"])
     except LingtingError as error:
         return answer(request.scope, error)
-    return JSON(await _described(settings))
+    return JSON(await _described(name, service_of(request).settings))
 
 
 async def _caller(request: Request) -> Principal:
@@ -94,14 +93,14 @@ async def _answered(
     limits = BodyLimits(settings.flash_max_bytes, settings.request_timeout_seconds)
     async with openai_form.received(request, limits, context_of(request).spool) as form:
         parameters = parse(form.fields, form.filename)
-        exchange.model = await _named(parameters.model, settings)
-        principal.may_use(exchange.model)
+        held.enter_context(served.held(request, await _chosen(service, principal, parameters.model)))
         limit = TimeLimit.of(settings.flash_timeout_seconds)
         decoding = _recording(request, principal, form.file, parameters.format, held)
         recording = await while_connected(request, decoding, limit)
     options = RecognitionOptions(
         language=parameters.language or admission.language(settings),
         hot_words=merged(parameters.hot_words, principal.hot_words),
+        model=exchange.model,
     )
     async with admission.charged(request, principal, recording.duration):
         if parameters.stream:
@@ -157,22 +156,17 @@ async def _next(sentences: AsyncIterator[Sentence]) -> Sentence | None:
     return await anext(sentences, None)
 
 
-async def _named(name: str, settings: Settings) -> str:
-    if name in ("", settings.model) or is_their_name(name):
-        return settings.model
-    raise ParameterError(
-        f"{await unserved(name, settings)}; use {settings.model!r} or 'whisper-1'",
-        "model",
-        status=404,
-        code="model_not_found",
-    )
+async def _chosen(service: Backend, principal: Principal, name: str) -> str:
+    """The model of a name; OpenAI's own names stand for the default one."""
+    asked = "" if is_their_name(name) and service.models.find(name) is None else name
+    return await served.chosen(service, principal, "transcriptions", asked)
 
 
-async def _described(settings: Settings) -> dict[str, object]:
+async def _described(name: str, settings: Settings) -> dict[str, object]:
     def installed_at() -> int:
         with contextlib.suppress(OSError):
-            return int((settings.models_dir / settings.model).stat().st_mtime)
+            return int((settings.models_dir / name).stat().st_mtime)
         return 0
 
     created = await asyncio.to_thread(installed_at)
-    return {"id": settings.model, "object": "model", "created": created, "owned_by": "lingting"}
+    return {"id": name, "object": "model", "created": created, "owned_by": "lingting"}

@@ -52,7 +52,7 @@ OPENAI_SCHEMAS: Document = {
     "TranscriptionForm": _object(
         {
             "file": _text("The audio file, in any known format.", format="binary"),
-            "model": _text("`whisper-1`, another of OpenAI's names, or the name of the server's model."),
+            "model": _text("`whisper-1`, another of OpenAI's names, or the name of a model that the server lists."),
             "language": _text("`zh`, `en` or a variant of them; recognised for each utterance when it is left out."),
             "prompt": _text(
                 "Names and terms to listen for, separated by commas, or by spaces where there are no commas; at most "

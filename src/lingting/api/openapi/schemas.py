@@ -230,7 +230,7 @@ FLASH_PARAMETERS: list[Document] = [
             },
             2000,
         ),
-        ("model", "The model to use; the server's own when unset.", {"type": "string"}, "whisper-base"),
+        ("model", "The model to use; the default one when unset.", {"type": "string"}, "whisper-base"),
         (
             "hot_words",
             f"Words to listen for, URL-encoded, separated by commas; at most {MAX_HOT_WORDS} of "
@@ -284,7 +284,7 @@ def flash_responses() -> Document:
         400: "An empty body, or a parameter that is malformed or out of range.",
         401: "No key, or an unknown or revoked one.",
         403: "The key may not use this endpoint or model.",
-        404: "The model is not installed.",
+        404: "The model is not served here.",
         413: "The file is over the limit of bytes or of length.",
         415: "An unknown format name, or bytes that are not audio.",
         429: "A limit of the tenant is reached.",

@@ -7,27 +7,31 @@ import base64
 import binascii
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 
-from lingting.access.errors import LimitExceeded
+from lingting.access.errors import LimitExceeded, ModelForbidden
 from lingting.api.openai.errors import ParameterError
 from lingting.api.realtime import render
 from lingting.api.realtime.parameters import (
+    MODEL,
     SessionConfig,
+    asked_model,
     beta_session,
     ga_session,
+    named,
     updated,
 )
 from lingting.api.sockets.caller import Caller
 from lingting.api.sockets.growing import Growing
 from lingting.api.sockets.held import NOT_ALLOWED, OVERLOADED, RESTART, HeldSocket
+from lingting.api.sockets.live import LiveOptions
 from lingting.api.sockets.sound import Intake
 from lingting.api.sockets.speech import Speech
 from lingting.domain import Seconds
-from lingting.errors import Overloaded
+from lingting.errors import ModelLoading, Overloaded, UnknownModel
 from lingting.recognition.events import Final, Guess, LiveEvent, SpeechStarted, SpeechStopped
 from lingting.recognition.utterance import join_texts
 
@@ -75,6 +79,7 @@ class Conversation:
     __slots__ = (
         "_appended",
         "_beta",
+        "_caller",
         "_committed",
         "_config",
         "_events",
@@ -94,6 +99,7 @@ class Conversation:
 
     def __init__(self, socket: HeldSocket, caller: Caller, config: SessionConfig, *, beta: bool) -> None:
         settings = caller.settings
+        self._caller = caller
         self._socket = socket
         self._settings = settings
         self._hot_words = caller.hot_words
@@ -104,7 +110,7 @@ class Conversation:
         self._expiry = asyncio.get_running_loop().call_later(settings.realtime_max_seconds, self._expire)
         self._intake = Intake(config.sound)
         self._speech = Speech(caller, self._heard)
-        self._speech.configure(config.options(settings, self._hot_words))
+        self._speech.configure(self._options())
         self._open: _Item | None = None
         self._pending: list[_Item] = []
         self._previous: str | None = None
@@ -169,14 +175,24 @@ class Conversation:
     async def _update(self, event: dict[str, Any], event_id: str | None) -> None:
         try:
             config = updated(self._config, event.get("session"), self._settings)
+            asked = asked_model(config, self._caller.served)
+            if asked != asked_model(self._config, self._caller.served):
+                await self._caller.choose(asked)
         except ParameterError as error:
             self._refuse(str(error), param=error.param, event_id=event_id)
             return
+        except ModelLoading as error:
+            self._refuse(str(error), kind="server_error", code="model_loading", event_id=event_id)
+            return
+        except (UnknownModel, ModelForbidden) as error:
+            self._refuse(str(error), code="model_not_found", param=MODEL, event_id=event_id)
+            return
+        config = named(config, self._caller.model)
         self._accept_rest()
         if config.sound != self._config.sound:
             self._intake = Intake(config.sound)
         self._config = config
-        self._speech.configure(config.options(self._settings, self._hot_words))
+        self._speech.configure(self._options())
         self._say(render.session_event("updated", self._session(), beta=self._beta))
 
     async def _append(self, event: dict[str, Any], event_id: str | None) -> None:
@@ -331,6 +347,10 @@ class Conversation:
     def _say(self, event: dict[str, Any]) -> None:
         self._events += 1
         self._socket.send({"type": event["type"], "event_id": f"event_{self._id}_{self._events}", **event})
+
+    def _options(self) -> LiveOptions:
+        options = self._config.options(self._settings, self._hot_words)
+        return replace(options, recognition=replace(options.recognition, model=self._caller.model))
 
     def _session(self) -> dict[str, Any]:
         described = beta_session(self._config) if self._beta else ga_session(self._config)

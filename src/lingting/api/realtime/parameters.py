@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,7 @@ from lingting.api.sockets.sound import Encoding, Sound
 from lingting.domain import Language, RecognitionOptions
 from lingting.hot_words import MAX_LENGTH, merged
 from lingting.recognition.endpoint import EndpointConfig
+from lingting.served_models import ServedModels
 from lingting.settings import Settings
 
 RATES = (8_000, 16_000, 24_000, 48_000)
@@ -34,6 +36,8 @@ _BETA_FIELDS = {
     "turn_detection": "turn_detection",
 }
 _INPUT = "session.audio.input"
+MODEL = f"{_INPUT}.transcription.model"
+_THEIR_NAMES = re.compile(r"whisper-1$|(chat)?gpt-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +86,26 @@ class SessionConfig:
 
 
 def default_config(settings: Settings, model: str = "") -> SessionConfig:
-    """What a session does before it is told anything."""
+    """What a session does before it is told anything; `model` is what the client calls the model, empty for nothing."""
     return SessionConfig(
         format={"type": "audio/pcm", "rate": DEFAULT_RATE},
-        transcription={"model": model or settings.model},
+        transcription={"model": model},
         noise_reduction=None,
         turn_detection=_turns({"type": "server_vad"}, settings),
     )
+
+
+def asked_model(config: SessionConfig, served: ServedModels) -> str:
+    """The name of the model that is asked for; empty where none is, or one of OpenAI's own, which stand for ours."""
+    name = config.transcription.get("model") or ""
+    return "" if _THEIR_NAMES.match(name) and served.find(name) is None else name
+
+
+def named(config: SessionConfig, model: str) -> SessionConfig:
+    """The settings with the model named that answers, where the client calls it nothing."""
+    if config.transcription.get("model"):
+        return config
+    return replace(config, transcription={**config.transcription, "model": model})
 
 
 def updated(config: SessionConfig, session: Any, settings: Settings) -> SessionConfig:

@@ -15,14 +15,17 @@ from lingting.api.http import admission, body
 from lingting.api.http import exchange as exchanges
 from lingting.api.http.body import BodyLimits, ClientLeft
 from lingting.api.http.context import service_of
+from lingting.api.http.models import chosen
 from lingting.api.http.render import JSON
 from lingting.api.openai import errors as openai
 from lingting.api.openai.errors import ParameterError
 from lingting.api.realtime.conversation import Conversation
 from lingting.api.realtime.parameters import (
+    asked_model,
     beta_session,
     default_config,
     ga_session,
+    named,
     updated,
 )
 from lingting.api.realtime.secrets import (
@@ -54,7 +57,9 @@ async def realtime(websocket: WebSocket) -> None:
         if bearer.startswith(PREFIX):
             secret = _made(websocket).find(bearer)
             bearer, config = secret.bearer, secret.config
-        admitted = await handshake.admit(websocket, TRANSCRIPTIONS, bearer, carried.subprotocol)
+        asked = asked_model(config, service_of(websocket).models)
+        admitted = await handshake.admit(websocket, TRANSCRIPTIONS, bearer, carried.subprotocol, asked)
+        config = named(config, admitted.caller.model)
     except LingtingError as error:
         await websocket.send_denial_response(openai.answer(websocket.scope, error))
         return
@@ -85,6 +90,8 @@ async def _make(request: Request, *, beta: bool) -> Response:
         asked = _object(await body.read(request, limits))
         wanted = asked if beta else asked.get("session", {})
         config = updated(default_config(settings), wanted or {}, settings)
+        served = service_of(request).models
+        config = named(config, await chosen(service_of(request), principal, INTERFACE, asked_model(config, served)))
         secret = _made(request).make(bearer, config, _seconds(asked))
     except ClientLeft:
         return admission.left()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
+
 from lingting.access.errors import LimitExceeded
 from lingting.access.leases import Reservation
 from lingting.access.principal import Principal
 from lingting.api.http.context import Backend
+from lingting.api.http.models import chosen
 from lingting.api.sockets.live import LiveOptions, LiveSession
 from lingting.domain import Seconds
+from lingting.served_models import ServedModels
 from lingting.settings import Settings
 
 _BLOCK: Seconds = 5.0
@@ -29,7 +34,10 @@ class Caller:
         self._paid: Seconds = 0.0
         self._used: Seconds = 0.0
         self._reservation: Reservation | None = None
+        self._model = contextlib.ExitStack()
         self.principal = principal
+        self.model = ""
+        """Whose text the caller gets, once `choose` is done."""
 
     @property
     def settings(self) -> Settings:
@@ -37,13 +45,32 @@ class Caller:
         return self._service.settings
 
     @property
+    def served(self) -> ServedModels:
+        """The models that may be asked for."""
+        return self._service.models
+
+    @property
     def hot_words(self) -> tuple[str, ...]:
         """The caller's own hot words."""
         return self.principal.hot_words
 
+    async def choose(self, asked: str = "") -> None:
+        """Choose the model by the name that the caller sends, empty for the default one; it stays until `settle`.
+
+        Raises:
+            UnknownModel, ModelForbidden: it is not there, or not for this caller.
+            ModelLoading: it is not loaded yet.
+        """
+        name = await chosen(self._service, self.principal, self._interface, asked)
+        kept = contextlib.ExitStack()
+        kept.enter_context(self._service.hold_model(name))
+        self._model.close()
+        self._model, self.model = kept, name
+
     def open_live(self, options: LiveOptions) -> LiveSession:
         """A live session; raises Overloaded."""
-        return self._service.open_live(self.principal, options.recognition, options.endpoint)
+        recognition = replace(options.recognition, model=self.model)
+        return self._service.open_live(self.principal, recognition, options.endpoint)
 
     async def pay(self, seconds: Seconds) -> None:
         """Charge audio that comes now.
@@ -62,7 +89,8 @@ class Caller:
         self._used += seconds
 
     def settle(self) -> None:
-        """Take back what was charged ahead, at the end of the connection."""
+        """Take back what was charged ahead, at the end of the connection, and give up the model."""
+        self._model.close()
         ahead, self._paid = self._paid - self._used, self._used
         if ahead > 0 and self._reservation is not None:
             self._reservation.charge(-ahead)
@@ -70,7 +98,7 @@ class Caller:
     async def _charge(self, seconds: Seconds) -> None:
         limits = self._service.access.limits
         with await limits.reserve_audio(
-            self.principal, seconds, interface=self._interface, model=self.settings.model
+            self.principal, seconds, interface=self._interface, model=self.model
         ) as self._reservation:
             self._reservation.charge(seconds)
             self._paid += seconds

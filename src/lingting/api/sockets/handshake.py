@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket
 
 from lingting.access.leases import Lease
 from lingting.api.http import exchange as exchanges
-from lingting.api.http.admission import MissingBearer, require_room_live
+from lingting.api.http.admission import MissingBearer, require_ready, require_room_live
 from lingting.api.http.context import Backend, service_of
 from lingting.api.sockets.caller import Caller
 from lingting.api.sockets.networks import in_networks
@@ -90,12 +90,18 @@ def key_of_network(settings: Settings, address: str) -> str:
     return settings.keyless_key if in_networks(address, settings.keyless_networks) else ""
 
 
-async def admit(websocket: WebSocket, needed: str, bearer: str, subprotocol: str | None = None) -> Admitted:
+async def admit(
+    websocket: WebSocket, needed: str, bearer: str, subprotocol: str | None = None, model: str = ""
+) -> Admitted:
     """Let a caller in who has the scope `needed`, with a place among the live streams of the tenant.
+
+    Args:
+        model: the name that the caller sends; empty for none.
 
     Raises:
         Overloaded: the server is stopping, the model is loading, or live text would come too late.
         MissingBearer, InvalidCredential, UserToken, MissingScope: nobody, or not for this.
+        UnknownModel, ModelForbidden: the model is not served, or not for them.
         LimitExceeded: the tenant has no place or no audio left.
     """
     if not bearer:
@@ -103,22 +109,26 @@ async def admit(websocket: WebSocket, needed: str, bearer: str, subprotocol: str
     exchange = exchanges.of(websocket.scope)
     exchange.principal = principal = await service_of(websocket).access.authenticate(bearer)
     caller = Caller(service_of(websocket), principal, exchange.interface)
-    return Admitted(caller, await place(service_of(websocket), caller, needed), subprotocol)
+    return Admitted(caller, await place(service_of(websocket), caller, needed, model), subprotocol)
 
 
-async def place(service: Backend, caller: Caller, needed: str) -> Lease:
+async def place(service: Backend, caller: Caller, needed: str, model: str = "") -> Lease:
     """A place among the live streams of a tenant, for a caller who is known.
 
     Raises: as `admit`.
     """
     caller.principal.require(needed)
-    caller.principal.may_use(service.settings.model)
-    require_room_live(service, caller.principal)
-    lease = await service.access.limits.acquire_stream(caller.principal)
+    require_ready(service)
+    await caller.choose(model)
+    lease: Lease | None = None
     try:
+        require_room_live(service, caller.principal, caller.model)
+        lease = await service.access.limits.acquire_stream(caller.principal)
         await caller.pay(0.0)
     except BaseException:
-        lease.release()
+        caller.settle()
+        if lease is not None:
+            lease.release()
         raise
     return lease
 

@@ -38,7 +38,7 @@ async def hold(
     """Accept a connection, with these headers, and keep it until it ends; its place is free the moment it does."""
     connections = context_of(websocket).connections
     exchange = exchanges.of(websocket.scope)
-    exchange.model = admitted.caller.settings.model
+    exchange.model = admitted.caller.model
     with admitted.lease, contextlib.ExitStack() as held:
         held.callback(admitted.caller.settle)
         await websocket.accept(admitted.subprotocol, headers)
@@ -56,5 +56,5 @@ async def hold(
             await socket.closed()
         finally:
             connections.discard(talk)
-            exchange.audio_seconds = talk.duration
+            exchange.audio_seconds, exchange.model = talk.duration, admitted.caller.model
             await socket.end()

@@ -89,7 +89,7 @@ class Conversation:
     async def _take(self, event: Event) -> None:
         match event.type:
             case "describe":
-                self._send(info(self._settings))
+                self._send(info(self._settings, self._context.service.models.names))
             case "ping":
                 self._send(Event("pong", {"text": event.data.get("text")}))
             case "transcribe":
@@ -111,6 +111,8 @@ class Conversation:
         """Begin a request; False when the caller may not."""
         try:
             caller = await self._admitted()
+            asked = self._asked.get("name")
+            await caller.choose(caller.served.find(asked) or "" if isinstance(asked, str) else "")
         except LingtingError as error:
             self._refuse(error)
             return False
@@ -203,11 +205,11 @@ class Conversation:
         self._writer.close()
 
     def _count(self, request: Request, *, failed: bool) -> None:
+        model = ""
         if self._caller is not None:
-            self._context.service.access.usage.record(
-                self._caller.principal, INTERFACE, self._settings.model, error=failed
-            )
-        self._context.metrics.observe(INTERFACE, int(failed), 0.0, request.speech.duration)
+            model = self._caller.model
+            self._context.service.access.usage.record(self._caller.principal, INTERFACE, model, error=failed)
+        self._context.metrics.observe(INTERFACE, int(failed), 0.0, request.speech.duration, model)
 
     def _end(self) -> None:
         self._idle.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from lingting import __version__
@@ -14,23 +15,26 @@ LANGUAGES = ("zh", "zh-CN", "zh-TW", "zh-HK", "en", "en-US", "en-GB")
 _ATTRIBUTION = {"name": "Lingting", "url": "https://pypi.org/project/lingting/"}
 
 
-def info(settings: Settings) -> Event:
-    """The server and its model."""
-    model = {
-        "name": settings.model,
-        "description": f"{settings.model}, Chinese and English",
-        "version": __version__,
-        "installed": True,
-        "attribution": _ATTRIBUTION,
-        "languages": list(LANGUAGES),
-    }
+def info(settings: Settings, models: Sequence[str]) -> Event:
+    """The server and its models, the default one first."""
+    described = [
+        {
+            "name": name,
+            "description": f"{name}, Chinese and English",
+            "version": __version__,
+            "installed": True,
+            "attribution": _ATTRIBUTION,
+            "languages": list(LANGUAGES),
+        }
+        for name in models
+    ]
     program: dict[str, Any] = {
         "name": "lingting",
         "description": "Lingting: speech recognition for Chinese and English",
         "version": __version__,
         "installed": True,
         "attribution": _ATTRIBUTION,
-        "models": [model],
+        "models": described,
         "supports_transcript_streaming": True,
         "requires_external_vad": not settings.wyoming_ends_turns,
         "prefers_auto_gain_enabled": True,

@@ -49,6 +49,7 @@ class Options(msgspec.Struct, array_like=True):
     convert_numbers: bool
     max_sentence_silence: float
     timestamps: bool
+    model: str = ""
 
     @classmethod
     def of(cls, options: RecognitionOptions) -> Options:
@@ -59,12 +60,18 @@ class Options(msgspec.Struct, array_like=True):
             options.convert_numbers,
             options.max_sentence_silence,
             options.timestamps,
+            options.model,
         )
 
     def options(self) -> RecognitionOptions:
         """The options."""
         return RecognitionOptions(
-            self.language, self.hot_words, self.convert_numbers, self.max_sentence_silence, self.timestamps
+            self.language,
+            self.hot_words,
+            self.convert_numbers,
+            self.max_sentence_silence,
+            self.timestamps,
+            self.model,
         )
 
 
