@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     given = parser.parse_args(arguments)
     options = QUICK if given.quick else Options()
-    for name in ("sets", "sections", "clips", "callers", "streams", "seconds", "soak_minutes"):
+    for name in ("model", "sets", "sections", "clips", "callers", "streams", "seconds", "soak_minutes"):
         if (value := getattr(given, name)) is not None:
             options = replace(options, **{name: value})
     if given.soak_minutes and given.sections is None:
@@ -56,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m bench", description="Measure accuracy, speed and live streams.")
     parser.add_argument("--quick", action="store_true", help="eight clips, 1 and 10 streams, under 3 minutes")
+    parser.add_argument("--model", help="an installed model, live and final, beside Whisper base")
     parser.add_argument("--json", action="store_true", help="print the report as JSON instead of tables")
     parser.add_argument("--sets", type=_some_of(ALL_SETS), help=f"of {','.join(ALL_SETS)}")
     parser.add_argument("--only", type=_some_of(SECTIONS), dest="sections", help=f"of {','.join(SECTIONS)}")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.recordings import CACHE
 from lingting.models import Store, install
 from lingting.settings import Settings, load
+
+_CHOICE = ("LINGTING_MODEL", "LINGTING_LIVE_MODEL", "LINGTING_FINAL_MODEL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +33,36 @@ class Place:
         return load()
 
 
-def prepare(data_dir: Path) -> Place:
-    """Assemble the model, once for all runs and the tests, and link it into the data folder.
+def installed(name: str) -> Path:
+    """The folder of a model that the settings in force have installed; call it before `Place.settings`.
+
+    Raises:
+        ModelError: it is not installed.
+    """
+    return Store.at(load().models_dir).path(name)
+
+
+@contextmanager
+def serving(name: str) -> Iterator[None]:
+    """What is started inside the block has this model, live and final."""
+    before = {key: os.environ.pop(key, None) for key in _CHOICE}
+    os.environ["LINGTING_MODEL"] = name
+    try:
+        yield
+    finally:
+        del os.environ["LINGTING_MODEL"]
+        os.environ.update({key: value for key, value in before.items() if value is not None})
+
+
+def prepare(data_dir: Path, model_dir: Path | None = None) -> Place:
+    """Link a model into the data folder: an installed one, or else one that is assembled once for all runs and tests.
 
     Raises:
         ModelError: the model cannot be installed.
     """
-    name = os.environ.get("LINGTING_MODEL", "whisper-base")
-    model_dir = install(Store.at(CACHE / "models"), name)
+    if model_dir is None:
+        model_dir = install(Store.at(CACHE / "models"), os.environ.get("LINGTING_MODEL", "whisper-base"))
+    name = model_dir.name
     (data_dir / "models").mkdir(parents=True, exist_ok=True)
     link = data_dir / "models" / name
     if not link.exists():

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import bench.streams as live
 from bench import access, clips, oneshot, protocols, targets
 from bench.clips import Clip
-from bench.place import Place, prepare
+from bench.place import Place, installed, prepare, serving
 from bench.server import Server, Use, free_port
 from bench.systems import FasterWhisper, LiveWatch, Ours, Peer, Worker
 from lingting.processors import physical_cores
@@ -46,6 +46,7 @@ class Options:
         seconds: how long streams are begun at each number, and with and without a long file; one stream alone in the
             former gets twice that.
         nobody_seconds: length of each of the ten recordings without speech.
+        model: an installed model that is measured beside the one of the settings; empty for none.
         soak_minutes: how long 20 streams are played to watch memory; 0 leaves it out.
     """
 
@@ -57,6 +58,7 @@ class Options:
     streams: tuple[int, ...] = (1, 5, 10, 20, 30)
     seconds: float = 60.0
     nobody_seconds: float = 60.0
+    model: str = ""
     soak_minutes: float = 0.0
 
 
@@ -93,22 +95,35 @@ def run(options: Options, console: Console) -> Report:
     """
     began = time.monotonic()
     chosen = clips.load(options.sets, options.clips)
+    model_dir = installed(options.model) if options.model else None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with tempfile.TemporaryDirectory(prefix="lingting-bench-") as name, Progress(*columns, console=console) as progress:
         place = prepare(Path(name))
         report = _head(options, chosen, place)
         bars = _Bars(progress)
-        wanted = set(options.sections)
-        if wanted & {"errors", "compute", "callers"}:
-            report |= _compared(options, chosen, place, bars)
-        if "silence" in wanted:
-            report["silence"] = _silence(options, place, bars)
-        if wanted & {"streams", "protocols", "beside"} or options.soak_minutes:
-            report |= _live(options, chosen, place, bars)
-        if "access" in wanted:
+        report |= _measured(options, chosen, place, place, bars)
+        if "access" in options.sections:
             report["access"] = access.cost_of_a_packet(place, 10_000)
+        if model_dir is not None:
+            with serving(model_dir.name):
+                named = prepare(Path(name) / "named", model_dir)
+                figures = _measured(replace(options, soak_minutes=0.0), chosen, named, place, bars)
+            report["named"] = {"model": model_dir.name, **figures}
     report["took_seconds"] = time.monotonic() - began
     report["targets"] = targets.judge(report)
+    return report
+
+
+def _measured(options: Options, chosen: Sequence[Clip], place: Place, peers: Place, bars: _Bars) -> Report:
+    """The sections about one model; faster-whisper takes that of `peers`."""
+    report: Report = {}
+    wanted = set(options.sections)
+    if wanted & {"errors", "compute", "callers"}:
+        report |= _compared(options, chosen, place, peers, bars)
+    if "silence" in wanted:
+        report["silence"] = _silence(options, place, bars)
+    if wanted & {"streams", "protocols", "beside"} or options.soak_minutes:
+        report |= _live(options, chosen, place, bars)
     return report
 
 
@@ -135,9 +150,9 @@ def _head(options: Options, chosen: Sequence[Clip], place: Place) -> Report:
     }
 
 
-def _compared(options: Options, chosen: Sequence[Clip], place: Place, bars: _Bars) -> Report:
+def _compared(options: Options, chosen: Sequence[Clip], place: Place, peers: Place, bars: _Bars) -> Report:
     report: Report = {}
-    with Worker(Ours, place) as ours, Worker(FasterWhisper, place) as peer:
+    with Worker(Ours, place) as ours, Worker(FasterWhisper, peers) as peer:
         if {"errors", "compute"} & set(options.sections):
             with bars.part("one-shot, in turn with faster-whisper", len(chosen)) as step:
                 table = oneshot.alternate(ours, peer, chosen, options.peers, step)

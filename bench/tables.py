@@ -32,6 +32,12 @@ def show(report: dict[str, Any], console: Console) -> None:
         if section in report:
             console.print(builder(report[section]))
             console.print()
+    if named := report.get("named"):
+        console.print(f"The same with {named['model']}, live and final", style="bold", markup=False)
+        for section, builder in _BUILDERS.items():
+            if section in named:
+                console.print(builder(named[section]))
+                console.print()
     if report["targets"]:
         console.print(targets(report["targets"]))
     machine = report["machine"]

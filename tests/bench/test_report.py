@@ -134,6 +134,18 @@ def test_a_report_of_one_section_has_a_page_too() -> None:
     page = render(report)
     assert page.count("<svg") == 1
     assert "at least 3.5" in page
+    report["named"] = {"model": "sense-voice", "callers": {"callers": 8, "throughput_ratio": {"default": 9.25}}}
+    page = render(report)
+    assert "The same with sense-voice, live and final" in page
+    assert "9.25 times" in page
+
+
+def test_a_model_that_is_not_installed_is_named_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LINGTING_DATA_DIR", str(tmp_path))
+    assert main(["--quick", "--model", "nobody"]) == 1
+    assert "there is no model 'nobody'" in capsys.readouterr().err.replace("\n", " ")
 
 
 @pytest.mark.parametrize(

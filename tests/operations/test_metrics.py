@@ -24,9 +24,9 @@ def shown(metrics: Metrics) -> list[str]:
 
 def test_requests_are_counted_by_interface_and_outcome() -> None:
     metrics = Metrics()
-    metrics.observe("flash", 0, 0.2, 3.5)
-    metrics.observe("flash", 0, 0.02, 1.0)
-    metrics.observe("flash", 415, 0.001, 0.0)
+    metrics.observe("flash", 0, 0.2, 3.5, "whisper-base")
+    metrics.observe("flash", 0, 0.02, 1.0, "whisper-base")
+    metrics.observe("flash", 415, 0.001, 0.0, "whisper-base")
     lines = shown(metrics)
     assert 'lingting_requests_total{interface="flash",outcome="ok"} 2.0' in lines
     assert 'lingting_requests_total{interface="flash",outcome="415"} 1.0' in lines

@@ -24,7 +24,7 @@ from lingting.access.errors import DatabaseError
 from lingting.access.schema import state
 from lingting.extras import install_command
 
-HEAD = "0002"
+HEAD = "0003"
 CHECK_SECONDS = 0.25
 COMMAND_SECONDS = 30.0
 """How long a command waits for a database server."""
