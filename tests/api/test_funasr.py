@@ -52,6 +52,24 @@ def until_final(connection: Peer) -> list[dict[str, Any]]:
     return heard
 
 
+def test_a_client_that_waits_for_its_text_is_not_taken_for_gone(server: Running) -> None:
+    service = server.service
+    before = service.settings
+    service.settings = before.model_copy(update={"stream_idle_seconds": 0.2})
+    server.call(service.finals.clear)
+    try:
+        with opened(server) as connection:
+            send(connection, voice(0.5), mode="offline")
+            connection.say({"is_speaking": False})
+            with pytest.raises(TimeoutError):
+                connection.connection.recv(timeout=0.6)
+            server.call(service.finals.set)
+            assert until_final(connection)[-1]["text"] == "今天我们开。"
+    finally:
+        service.settings = before
+        server.call(service.finals.set)
+
+
 def test_two_passes_give_growing_text_then_whole_sentences(server: Running) -> None:
     with opened(server) as connection:
         assert connection.connection.subprotocol == "binary"

@@ -116,6 +116,24 @@ def test_a_request_is_answered_with_growing_text_and_then_all_of_it(home: Home) 
     home.talk(work)
 
 
+def test_a_peer_that_waits_for_its_text_is_not_taken_for_gone(home: Home) -> None:
+    home.given(stream_idle_seconds=0.2)
+    service = home.server.service
+
+    async def work(client: AsyncTcpClient) -> None:
+        await speak(client, voice(0.5))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.6):
+                while (event := await client.read_event()) is not None:
+                    assert not Transcript.is_type(event.type)
+        home.server.call(service.finals.set)
+        heard = await events_until(client, "transcript")
+        assert Transcript.from_event(heard[-1]).text == "今天我们开。"
+
+    home.server.call(service.finals.clear)
+    home.talk(work)
+
+
 def test_requests_follow_one_another_and_language_and_terms_are_heard(home: Home) -> None:
     async def work(client: AsyncTcpClient) -> None:
         asked = {"language": "en-US", "transcript_names": ["Ada"], "transcript_terms": ["Lingting"]}

@@ -51,7 +51,7 @@ class Conversation:
         self._incoming = Incoming(query.sound, open_file)
         self._hearing = asyncio.Lock()
         self._digest = hashlib.sha256()
-        self._idle = Idle(settings.stream_idle_seconds, self._starved)
+        self._idle = Idle(settings.stream_idle_seconds, self._starved, lambda: self._ending)
         self._ending = False
         self._final_until: Seconds = 0.0
         self._speaking = False
@@ -180,8 +180,7 @@ class Conversation:
 
     def _starved(self) -> None:
         """Neither sound nor a message has come for too long."""
-        if not self._ending:
-            self._socket.close(_NO_AUDIO, "NET-0001")
+        self._socket.close(_NO_AUDIO, "NET-0001")
 
     # -- what is heard ------------------------------------------------------------------------------------------------
 

@@ -181,7 +181,7 @@ class Conversation:
         self._inputs: dict[Input, Turn[dict[str, Any]]] = {}
         self._asked = Asked()
         self._answered = self._leaving = False
-        self._idle = Idle(caller.settings.stream_idle_seconds, self._starved)
+        self._idle = Idle(caller.settings.stream_idle_seconds, self._starved, self._owes)
         self._taken: Seconds = 0.0
 
     @property
@@ -266,6 +266,10 @@ class Conversation:
         made.asked = self._asked
         self._inputs[made] = turn
         return made
+
+    def _owes(self) -> bool:
+        """Whether an input has ended whose last reply is not sent yet."""
+        return any(each.ending for each in self._inputs)
 
     def _starved(self) -> None:
         self._socket.close(_GOING_AWAY, "nothing has come for too long")

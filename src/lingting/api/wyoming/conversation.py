@@ -62,7 +62,7 @@ class Conversation:
         self._answered_early = False
         self._leaving = self._refused = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._idle = Idle(self._settings.stream_idle_seconds, self._close)
+        self._idle = Idle(self._settings.stream_idle_seconds, self._close, self._owes)
 
     async def run(self) -> None:
         """Answer the peer until it leaves."""
@@ -179,6 +179,10 @@ class Conversation:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("unexpected error on a Wyoming connection", exc_info=error)
             self._close()
+
+    def _owes(self) -> bool:
+        """Whether the peer waits for the text of a request."""
+        return any(request.ending for request in self._requests)
 
     def _answered(self) -> None:
         if self._leaving:
