@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 import os
 import random
@@ -14,13 +15,17 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import av
 import httpx
+import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 from wyoming.asr import Transcribe, Transcript
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.client import AsyncTcpClient
 
+from bench.clips import load, pcm
 from bench.player import FLASH_PATH, PACKET_BYTES, PACKET_SECONDS, STREAM_PATH, Connection, bodies, play
+from lingting.domain import SAMPLE_RATE, Samples
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -58,12 +63,14 @@ class Caller:
         key: the bearer.
         wyoming_port: of its Wyoming, 0 where it has none.
         speed: times faster than it was spoken live sound is sent.
+        address: where requests come from, if not from the usual address of this machine.
     """
 
     port: int
     key: str
     wyoming_port: int = 0
     speed: float = 1.0
+    address: str = ""
 
     @property
     def bearer(self) -> dict[str, str]:
@@ -78,7 +85,9 @@ class Caller:
 
     async def post(self, path: str, **named: Any) -> httpx.Response:
         """One request over a connection of its own."""
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE) as client:
+        way = httpx.AsyncHTTPTransport(local_address=self.address or None)
+        url = f"http://127.0.0.1:{self.port}"
+        async with httpx.AsyncClient(base_url=url, timeout=PATIENCE, transport=way) as client:
             named.setdefault("headers", {})
             named["headers"] = self.bearer | named["headers"]
             return await client.post(path, **named)
@@ -284,6 +293,31 @@ LEAVING: dict[str, Kind] = {
     "broken file": broken_file,
 }
 """Callers who get none, by what they do."""
+
+
+def speeches(longest: float = 12.0, most: int = 40) -> list[Speech]:
+    """Some of the recordings of up to so many seconds, with half a second of silence behind each.
+
+    Raises:
+        NoRecordings: there are none.
+    """
+    found: list[Speech] = []
+    for clip in load(("zh", "en")):
+        if clip.seconds <= longest and len(found) < most:
+            samples = np.concatenate([clip.samples, np.zeros(SAMPLE_RATE // 2, np.float32)])
+            found.append(Speech(pcm(samples), _flac(samples), "flac"))
+    return found
+
+
+def _flac(samples: Samples) -> bytes:
+    content = io.BytesIO()
+    with av.open(content, "w", format="flac") as output:
+        stream = output.add_stream("flac", rate=SAMPLE_RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray((samples * 32767).astype(np.int16)[None], format="s16", layout="mono")
+        frame.sample_rate = SAMPLE_RATE
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return content.getvalue()
 
 
 def _good(answer: httpx.Response) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import io
 import random
 import statistics
 import sys
@@ -28,21 +27,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import av
-import numpy as np
-
-from bench.clips import load
 from bench.place import Place
 from bench.promises import Result, command
 from bench.server import Server, Use, free_port
 from bench.targets import at_most
-from bench.traffic import LEAVING, SPEAKING, Caller, Speech
-from lingting.domain import SAMPLE_RATE, Samples
+from bench.traffic import LEAVING, SPEAKING, Caller, Speech, speeches
 
 EVERY = 5.0
 SETTLED = 600.0
 KEPT_SECONDS = 90.0
-LONGEST = 12.0
 LEAVING_SHARE = 0.25
 SETTINGS = {
     "stream_idle_seconds": "10",
@@ -75,29 +68,6 @@ class Soak:
                 self.failures.append(f"{name}: {error!r}")
             self.done[name] += 1
             await asyncio.sleep(self._rng.expovariate(1 / pause))
-
-
-def flac(samples: Samples) -> bytes:
-    """A FLAC file."""
-    content = io.BytesIO()
-    with av.open(content, "w", format="flac") as output:
-        stream = output.add_stream("flac", rate=SAMPLE_RATE, layout="mono")
-        frame = av.AudioFrame.from_ndarray((samples * 32767).astype(np.int16)[None], format="s16", layout="mono")
-        frame.sample_rate = SAMPLE_RATE
-        output.mux(stream.encode(frame))
-        output.mux(stream.encode(None))
-    return content.getvalue()
-
-
-def speeches() -> list[Speech]:
-    """Clips of a few seconds, with a pause behind each."""
-    found = []
-    for clip in load(("zh", "en")):
-        if clip.seconds <= LONGEST:
-            samples = np.concatenate([clip.samples, np.zeros(SAMPLE_RATE // 2, np.float32)])
-            pcm = (np.clip(samples, -1, 1) * 32767).round().astype("<i2").tobytes()
-            found.append(Speech(pcm, flac(samples), "flac"))
-    return found
 
 
 async def watch(server: Server, until: float, say: Callable[[str], None], soak: Soak) -> list[Use]:
