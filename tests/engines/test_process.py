@@ -35,8 +35,10 @@ def sherpa(kind: str, folder: Path, lanes: int = 2) -> ProcessEngine:
 
 
 @pytest.fixture
-def engine() -> Iterator[ProcessEngine]:
-    engine = ProcessEngine("misbehaving", "tests.engines.misbehaving:build", {}, lanes=2, call_timeout=1.0)
+def engine(request: pytest.FixtureRequest) -> Iterator[ProcessEngine]:
+    """An engine that misbehaves; a parameter is the time that its calls may take, for tests in which one hangs."""
+    timeout = getattr(request, "param", 60.0)
+    engine = ProcessEngine("misbehaving", "tests.engines.misbehaving:build", {}, lanes=2, call_timeout=timeout)
     yield engine
     engine.close()
 
@@ -87,7 +89,11 @@ def test_a_streaming_model_hears_the_same_in_its_own_process(tmp_path: Path) -> 
         engine.close()
 
 
-@pytest.mark.parametrize("what", [misbehaving.ABORT, misbehaving.FAULT, misbehaving.HANG])
+@pytest.mark.parametrize(
+    ("what", "engine"),
+    [(misbehaving.ABORT, 60.0), (misbehaving.FAULT, 60.0), (misbehaving.HANG, 4.0)],
+    indirect=["engine"],
+)
 def test_what_ends_or_hangs_the_process_costs_a_restart_and_the_next_is_heard(engine: ProcessEngine, what: int) -> None:
     before = engine.pid
     with pytest.raises(EngineRestarted) as caught:
