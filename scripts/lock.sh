@@ -8,15 +8,21 @@ if ! "$tool/bin/uv" --version >/dev/null 2>&1; then
     "$(sh scripts/find_python.sh)" -m venv --clear "$tool"
     "$tool/bin/pip" install --quiet --disable-pip-version-check 'uv>=0.9'
 fi
+compile_for() {
+    "$tool/bin/uv" pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version "$@"
+}
 compile() {
-    "$tool/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate "$@"
+    compile_for 3.11 "$@"
 }
 compile pyproject.toml requirements/build.in -o requirements/serve.txt "$@"
-compile pyproject.toml requirements/build.in --extra redis --extra postgresql --extra sherpa --extra otel --group dev \
+compile pyproject.toml requirements/build.in --extra redis --extra postgresql --extra sherpa --extra otel --extra zeroconf --group dev \
     -c requirements/serve.txt -o requirements/dev.txt "$@"
 compile pyproject.toml requirements/build.in --extra redis --extra postgresql --extra sherpa \
     -c requirements/dev.txt -o requirements/cluster.txt "$@"
 compile pyproject.toml requirements/build.in --extra cluster --extra sherpa \
     -c requirements/dev.txt -o requirements/ray.txt "$@"
 compile scripts/deploy/requirements.in -o scripts/deploy/requirements.txt "$@"
-echo "The locks of requirements/ and scripts/deploy/requirements.txt are written."
+# the clients that scripts/clients/run.py tries live in environments of their own
+compile scripts/clients/clients.in -o scripts/clients/clients.txt "$@"
+compile_for 3.12 scripts/clients/bridge.in -o scripts/clients/bridge.txt "$@"
+echo "The locks of requirements/, scripts/deploy/ and scripts/clients/ are written."

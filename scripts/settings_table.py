@@ -20,6 +20,7 @@ CHINESE = {
     "funasr_port": "给 FunASR 客户端的第二个端口（它们惯用 10095）；0 表示不开。",
     "wyoming_port": "Wyoming 协议的端口（惯用 10300）；0 表示不开。",
     "wyoming_host": "Wyoming 监听的地址。",
+    "wyoming_zeroconf": "在局域网上宣告 Wyoming，Home Assistant 便能自己发现；需要 zeroconf 这个可选依赖。",
     "wyoming_ends_turns": "话说完就答复 Wyoming 请求，不等它结束。",
     "keyless_key": "为发不出密钥的 FunASR 与 Wyoming 客户端所用的 API 密钥；不设则拒绝它们。",
     "keyless_networks": "哪些网段的 FunASR 与 Wyoming 客户端可以用 keyless_key，用逗号分隔。",

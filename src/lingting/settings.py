@@ -71,6 +71,10 @@ class Settings(BaseSettings):
         0, ge=0, le=65535, description="Port of the Wyoming protocol, by custom 10300; 0 opens none."
     )
     wyoming_host: str = Field("127.0.0.1", description="Address on which Wyoming listens.")
+    wyoming_zeroconf: bool = Field(
+        False,
+        description="Announce Wyoming on the local network, so that Home Assistant finds it; needs the extra zeroconf.",
+    )
     wyoming_ends_turns: bool = Field(
         False, description="Answer a Wyoming request when speech is over, without waiting for its end."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,14 @@ from wyoming.error import Error
 from wyoming.event import Event
 from wyoming.info import Describe, Info
 from wyoming.ping import Ping, Pong
+from zeroconf import ServiceStateChange, Zeroconf
+from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from lingting.api.http.context import Context, context_of
 from lingting.api.wyoming import server as wyoming
+from lingting.api.wyoming.announcement import announced
 from lingting.errors import Overloaded, SettingsError
+from lingting.settings import Settings
 from tests.api.serving import Running, serving
 from tests.api.sockets import hush, voice
 from tests.conftest import free_port
@@ -294,3 +299,42 @@ def test_a_port_that_is_taken_is_an_error_that_names_the_setting(home: Home) -> 
 
     with pytest.raises(SettingsError, match="LINGTING_WYOMING_PORT"):
         asyncio.run_coroutine_threadsafe(again(), home.server.loop).result(10)
+
+
+def test_home_assistant_finds_the_server_by_itself_where_it_is_announced(tmp_path: Path) -> None:
+    port = free_port()
+    settings = Settings(data_dir=tmp_path, wyoming_port=port, wyoming_host="127.0.0.1", wyoming_zeroconf=True)
+
+    async def found() -> AsyncServiceInfo:
+        async with AsyncZeroconf(interfaces=["127.0.0.1"]) as home, asyncio.timeout(20):
+            names: asyncio.Queue[str] = asyncio.Queue()
+
+            def changed(zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
+                if state_change is ServiceStateChange.Added:
+                    names.put_nowait(name)
+
+            browser = AsyncServiceBrowser(home.zeroconf, "_wyoming._tcp.local.", handlers=[changed])
+            async with announced(settings):
+                while True:
+                    service = AsyncServiceInfo("_wyoming._tcp.local.", await names.get())
+                    if await service.async_request(home.zeroconf, 5000) and service.port == port:
+                        await browser.async_cancel()
+                        return service
+
+    service = asyncio.run(found())
+    assert service.name.startswith("lingting-")
+    assert service.parsed_addresses() == ["127.0.0.1"]
+
+
+def test_an_announcement_without_its_package_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(data_dir=tmp_path, wyoming_port=free_port(), wyoming_zeroconf=True)
+    monkeypatch.setitem(sys.modules, "zeroconf", None)
+
+    async def announce() -> None:
+        async with announced(settings):
+            pass
+
+    with pytest.raises(SettingsError, match="pip install"):
+        asyncio.run(announce())

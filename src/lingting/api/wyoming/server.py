@@ -8,6 +8,7 @@ import errno
 from collections.abc import AsyncIterator
 
 from lingting.api.http.context import Context
+from lingting.api.wyoming.announcement import announced
 from lingting.api.wyoming.conversation import Conversation
 from lingting.api.wyoming.events import MAX_HEADER_BYTES
 from lingting.errors import SettingsError
@@ -20,7 +21,7 @@ async def serving(context: Context) -> AsyncIterator[int]:
     """Answer Wyoming on the port of the settings, if there is one; its number, 0 for none.
 
     Raises:
-        SettingsError: the port or the address cannot be had; the message says what to do.
+        SettingsError: the port, the address or an announcement cannot be had; the message says what to do.
     """
     settings = context.service.settings
     if not settings.wyoming_port:
@@ -54,6 +55,7 @@ async def serving(context: Context) -> AsyncIterator[int]:
             problem = f"cannot listen for Wyoming on {where}: {error.strerror or error}; set LINGTING_WYOMING_HOST"
         raise SettingsError(problem) from None
     try:
-        yield settings.wyoming_port
+        async with announced(settings):
+            yield settings.wyoming_port
     finally:
         server.close()
