@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lingting import __version__
+from lingting.api.deepgram.routes import LISTEN_PATH
 from lingting.api.feishu.auth import APP_TOKEN_PATH, TENANT_TOKEN_PATH
 from lingting.api.feishu.speech import CONFIRMED_HEADER, CONFIRMED_MS_HEADER, FILE_PATH, STREAM_PATH
 from lingting.api.flash.recognition import FLASH_PATH
@@ -17,6 +18,7 @@ from lingting.api.http import exchange as exchanges
 from lingting.api.http.context import service_of
 from lingting.api.http.render import JSON
 from lingting.api.openai.transcriptions import MODELS_PATH, TRANSCRIPTIONS_PATH
+from lingting.api.openapi import live
 from lingting.api.openapi import openai as openapi_openai
 from lingting.api.openapi.schemas import (
     FLASH_PARAMETERS,
@@ -27,6 +29,7 @@ from lingting.api.openapi.schemas import (
     json_content,
     reference,
 )
+from lingting.api.realtime.routes import BETA_SESSIONS_PATH, CLIENT_SECRETS_PATH
 from lingting.settings import Settings
 
 OPENAPI_PATH = "/openapi.json"
@@ -50,7 +53,7 @@ def document(settings: Settings) -> Document:
             "version": __version__,
             "summary": "Speech recognition for Chinese and English.",
             "description": (
-                "A self-hosted server behind the interfaces of Feishu (file and stream), Flash ASR and OpenAI. "
+                "A self-hosted server behind the interfaces of Feishu (file, stream), Flash ASR, OpenAI and Deepgram. "
                 "Every answer carries `X-Tt-Logid`; the access log names it."
             ),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
@@ -61,6 +64,7 @@ def document(settings: Settings) -> Document:
             {"name": "speech", "description": "Feishu's speech recognition: a short file, or a stream of packets."},
             {"name": "flash", "description": "Flash ASR: a whole audio file in, sentences with times out."},
             {"name": "openai", "description": "OpenAI's audio transcriptions, for its own clients."},
+            {"name": "live", "description": "What the live protocols of Deepgram and OpenAI answer over HTTP."},
             {"name": "operations", "description": "For those who watch the server."},
         ],
         "paths": {
@@ -72,6 +76,9 @@ def document(settings: Settings) -> Document:
             TRANSCRIPTIONS_PATH: {"post": openapi_openai.transcriptions(settings)},
             MODELS_PATH: {"get": openapi_openai.models()},
             "/v1/models/{model}": {"get": openapi_openai.model()},
+            LISTEN_PATH: {"post": live.prerecorded(settings)},
+            CLIENT_SECRETS_PATH: {"post": live.client_secrets()},
+            BETA_SESSIONS_PATH: {"post": live.transcription_sessions()},
             HEALTH_PATH: {"get": _status("The process answers", "health", {200: "ok"})},
             READY_PATH: {
                 "get": _status("The server takes requests", "readiness", {200: "ready", 503: "loading or draining"})
@@ -80,7 +87,7 @@ def document(settings: Settings) -> Document:
             OPENAPI_PATH: {"get": _document()},
         },
         "components": {
-            "schemas": SCHEMAS | openapi_openai.OPENAI_SCHEMAS,
+            "schemas": SCHEMAS | openapi_openai.OPENAI_SCHEMAS | live.LIVE_SCHEMAS,
             "headers": HEADERS,
             "securitySchemes": {
                 "tenantAccessToken": {

@@ -172,7 +172,7 @@ def transcriptions(settings: Settings) -> Document:
         "responses": {
             "200": {
                 "description": "What was said, in the format that was asked for.",
-                "headers": _headers()
+                "headers": answer_headers()
                 | {
                     WARNING_HEADER: {
                         "description": "What is wrong with the file, where something is.",
@@ -188,7 +188,7 @@ def transcriptions(settings: Settings) -> Document:
                     "text/event-stream": plain | {"example": f"data: {delta}\n\ndata: {done}\n\n".replace("'", '"')},
                 },
             },
-            **_errors(*_ERRORS),
+            **errors(*_ERRORS),
         },
     }
 
@@ -196,12 +196,12 @@ def transcriptions(settings: Settings) -> Document:
 def models() -> Document:
     """`GET /v1/models`."""
     example = {"object": "list", "data": [_MODEL]}
-    return _get("list_models", "The models that the caller may use", "OpenAIModels", example, _errors(401, 403))
+    return _get("list_models", "The models that the caller may use", "OpenAIModels", example, errors(401, 403))
 
 
 def model() -> Document:
     """`GET /v1/models/{model}`."""
-    operation = _get("retrieve_model", "One model", "OpenAIModel", _MODEL, _errors(401, 403, 404))
+    operation = _get("retrieve_model", "One model", "OpenAIModel", _MODEL, errors(401, 403, 404))
     parameter = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}, "example": "whisper-1"}
     return operation | {"parameters": [parameter]}
 
@@ -212,7 +212,7 @@ _MODEL = {"id": "whisper-base", "object": "model", "created": 1763700000, "owned
 def _get(name: str, summary: str, schema: str, example: Document, errors: Document) -> Document:
     success = {
         "description": "What there is.",
-        "headers": _headers(),
+        "headers": answer_headers(),
         "content": json_content(schema, {"success": example}),
     }
     return {
@@ -225,7 +225,8 @@ def _get(name: str, summary: str, schema: str, example: Document, errors: Docume
     }
 
 
-def _errors(*statuses: int) -> Document:
+def errors(*statuses: int) -> Document:
+    """The error answers of these statuses, in OpenAI's envelope."""
     responses = {}
     for status in statuses:
         meaning, code, param = _ERRORS[status]
@@ -233,11 +234,12 @@ def _errors(*statuses: int) -> Document:
         again = {"description": "Seconds until another request makes sense.", "schema": {"type": "integer"}}
         responses[str(status)] = {
             "description": meaning,
-            "headers": _headers() | ({"Retry-After": again} if status in (429, 503) else {}),
+            "headers": answer_headers() | ({"Retry-After": again} if status in (429, 503) else {}),
             "content": json_content("OpenAIError", {"error": {"error": error}}),
         }
     return responses
 
 
-def _headers() -> Document:
+def answer_headers() -> Document:
+    """The headers that every answer has."""
     return {name: {"$ref": f"#/components/headers/{name}"} for name in HEADERS}
