@@ -142,6 +142,10 @@ class Recognition:
 class Service:
     """Everything that answers requests. Use from one event loop.
 
+    Args:
+        settings: what it is built from.
+        journal: where the packets of streams are kept; what the settings name when None.
+
     Attributes:
         settings: what it was built from.
         access: tenants, credentials, limits and usage.
@@ -150,7 +154,7 @@ class Service:
         metrics: counts and durations of everything it does.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, journal: Storage | None = None) -> None:
         self.settings = settings
         self.access = Access(settings)
         self.metrics = Metrics()
@@ -161,7 +165,8 @@ class Service:
             idle_seconds=settings.stream_idle_seconds,
             max_seconds=settings.stream_max_seconds,
             window=settings.stream_window,
-            journal=_journal(settings),
+            journal=journal or _journal(settings),
+            open_again=partial(self.open_live, again=True),
             clock=AwakeClock(settings.stream_idle_seconds / 2),
         )
         self.models = ServedModels.of(settings)
@@ -238,6 +243,11 @@ class Service:
     def queued(self) -> int:
         """Jobs that wait for the engine."""
         return 0 if self._recognition is None else self._recognition.scheduler.queued
+
+    @property
+    def live_lag(self) -> Seconds:
+        """How late live text is lately, on average."""
+        return 0.0 if self._recognition is None else self._recognition.scheduler.live_lag()
 
     @property
     def engine_restarts(self) -> int:
@@ -317,19 +327,25 @@ class Service:
             yield
 
     def open_live(
-        self, principal: Principal, options: RecognitionOptions, endpoint: EndpointConfig | None = None
+        self,
+        principal: Principal,
+        options: RecognitionOptions,
+        endpoint: EndpointConfig | None = None,
+        *,
+        again: bool = False,
     ) -> LiveSession:
         """Begin to recognise a stream of this caller. A model that is not served any more gives way to the default one.
 
         Args:
             endpoint: when an utterance ends, where the caller says so; the settings decide when None.
+            again: it was live before, in a process that has ended, so it has its room.
 
         Raises:
             Overloaded: the server is too busy for another stream.
         """
         if options.model not in self.models.names:
             options = replace(options, model="")
-        return self.recognizer.open_live(options, principal.account, endpoint)
+        return self.recognizer.open_live(options, principal.account, endpoint, again=again)
 
 
 def _tell_change(settings: Settings, language_model: str) -> None:

@@ -95,7 +95,10 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         None, description="SQLAlchemy URL of the database; SQLite under the data folder when unset."
     )
-    limits_url: str = Field("memory://", description="Where rates are counted: memory:// or redis://host:port/db.")
+    limits_url: str = Field(
+        "memory://",
+        description="Where rates are counted: memory:// or redis://host:port/db; cluster_redis_url in a cluster.",
+    )
 
     # -- recognition --------------------------------------------------------------------------------------------------
     model: str = Field("whisper-base", description="Name of the model that answers.")
@@ -262,7 +265,9 @@ class Settings(BaseSettings):
         None, description="What doors and homes prove to one another that they know: a long random text, kept secret."
     )
     cluster_listen: str = Field(
-        "127.0.0.1:0", description="Address on which a home listens for doors, host:port; port 0 takes a free one."
+        "127.0.0.1:0",
+        description="Address on which a home listens for doors and they reach it, host:port; port 0 takes a free one; "
+        "where the host is 0.0.0.0 they reach it by the machine's name.",
     )
     cluster_node: str = Field(
         "", description="Name of this node, as others see it; the host's name and the process id when unset."
@@ -351,6 +356,14 @@ class Settings(BaseSettings):
         if not re.fullmatch(r"\S+:\d{1,5}", value) or int(value.rpartition(":")[2]) > 65535:
             raise ValueError("write host:port such as 10.0.0.5:8400")
         return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_cluster_counts_together(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if values.get("cluster_role", "none") != "none" and "limits_url" not in values:
+            shared = values.get("cluster_redis_url", cls.model_fields["cluster_redis_url"].default)
+            return {**values, "limits_url": shared}
+        return values
 
     @model_validator(mode="after")
     def _cluster_needs_a_secret(self) -> Settings:

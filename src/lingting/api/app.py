@@ -99,7 +99,7 @@ def create_app(service: Backend) -> Starlette:
         return gateway if metrics.traces is None else Traced(gateway, metrics.traces, _UNTRACED)
 
     app = Application(
-        routes=_routes(),
+        routes=_routes() if service.settings.cluster_role != "home" else _watching(),
         lifespan=lifespan,
         exception_handlers={HTTPException: envelopes.not_routed},
         middleware=[Middleware(outermost)],
@@ -127,9 +127,6 @@ def _routes() -> list[Route]:
     }
     posts |= {console.SIGN_IN_PATH: console.sign_in}
     gets = {
-        health.HEALTH_PATH: health.healthz,
-        health.READY_PATH: health.readyz,
-        health.METRICS_PATH: health.metrics,
         openai.MODELS_PATH: openai.models,
         openai.MODEL_PATH: openai.model,
         openapi.OPENAPI_PATH: openapi.openapi_json,
@@ -139,9 +136,20 @@ def _routes() -> list[Route]:
         console.FILE_PATH: console.file,
     }
     return [
+        *_watching(),
         *(Route(path, endpoint, methods=["POST"]) for path, endpoint in posts.items()),
         *(Route(path, endpoint, methods=["GET"]) for path, endpoint in gets.items()),
     ]
+
+
+def _watching() -> list[Route]:
+    """Routes for those who watch the server: all that a home of a cluster answers, whose callers come through doors."""
+    gets = {
+        health.HEALTH_PATH: health.healthz,
+        health.READY_PATH: health.readyz,
+        health.METRICS_PATH: health.metrics,
+    }
+    return [Route(path, endpoint, methods=["GET"]) for path, endpoint in gets.items()]
 
 
 _UNTRACED = {health.HEALTH_PATH, health.READY_PATH, health.METRICS_PATH, console.STATUS_PATH}

@@ -104,6 +104,17 @@ class Decoder:
         """
         return Recording.of_pcm16(data, self._budget.reserve(len(data)))
 
+    def empty(self, size: int) -> tuple[Recording, int]:
+        """A recording of so many samples, and the descriptor of the file to which they are written as 16-bit ones.
+
+        Raises:
+            Overloaded: so much memory is not left.
+            AudioTooLong: so much will never be.
+        """
+        reservation = self._budget.reserve(2 * size)
+        descriptor = nameless_file()
+        return Recording.of_file(descriptor, size, reservation=reservation), descriptor
+
     async def confined(self) -> tuple[str, ...]:
         """By what the kernel confines the processes, of "landlock" and "seccomp".
 

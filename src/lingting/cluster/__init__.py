@@ -8,15 +8,15 @@ another one claims the stream at the next epoch and goes on. Nothing here needs 
 
 from __future__ import annotations
 
-from lingting.errors import SettingsError
-from lingting.service import Service
+from lingting.cluster.home import Home
+from lingting.cluster.service import Door
 from lingting.settings import Settings
 
 
-def build(settings: Settings) -> Service:
+def build(settings: Settings) -> Door | Home:
     """The service of the role that the settings give this node: a door or a home, not started yet.
 
     Raises:
         SettingsError: the role cannot be had with these settings; the message says what to change.
     """
-    raise SettingsError(f"cluster_role={settings.cluster_role} cannot be started yet")
+    return Home(settings) if settings.cluster_role == "home" else Door(settings)

@@ -210,6 +210,8 @@ class Recognizer:
         options: RecognitionOptions | None = None,
         account: Account | None = None,
         endpoint: EndpointConfig | None = None,
+        *,
+        again: bool = False,
     ) -> LiveSession:
         """Begin to recognise a stream.
 
@@ -217,12 +219,14 @@ class Recognizer:
             options: what is asked for.
             account: who it is for.
             endpoint: when an utterance ends, if not by the server's own rules.
+            again: it was live before, in a process that has ended, and is not refused.
 
         Raises:
             Overloaded: the server is too busy for another stream, or the model is not loaded.
         """
         options = options or RecognitionOptions()
-        self.admit_live(account, options.model)
+        if not again:
+            self.admit_live(account, options.model)
         held = ExitStack()
         engines = held.enter_context(self._hold(options.model))
         self._openings.opened()

@@ -134,3 +134,7 @@ class StreamAborted(StreamError):
 
     def __init__(self, stream_id: str) -> None:
         super().__init__("stream_id", stream_id, "the stream was aborted (action 3) before its final text was ready")
+
+
+class StreamMoved(LingtingError):
+    """Another process has taken the stream over: nothing of it may be answered here any more."""

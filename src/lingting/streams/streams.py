@@ -20,6 +20,7 @@ from lingting.streams.errors import (
     MissingPacket,
     StreamAborted,
     StreamAlreadyLive,
+    StreamMoved,
     StreamTooLong,
     UnknownStream,
 )
@@ -35,6 +36,7 @@ _UNTIMED = RecognitionOptions(timestamps=False)
 _CAUSES: dict[type[LingtingError] | None, str] = {
     None: "final",
     StreamAborted: "aborted",
+    StreamMoved: "moved",
     UnknownStream: "expired",
     MissingPacket: "missing_packet",
     Overloaded: "stopping",
@@ -87,11 +89,13 @@ class Streams(Generic[OwnerT]):
         final_seconds: the longest a final text may take.
         max_waiting_bytes: most audio of one stream that waits for a missing packet.
         journal: where packets are kept until their text is final, so that streams survive this process.
+        open_again: as `open_live`, for a stream that was live before a restart and is not refused; the same when None.
         clock: seconds that only go forward.
 
     Attributes:
         ends: how many streams have ended since the start, by cause.
         journal_errors: how often the journal could not be written or read.
+        on_drain: is awaited at the beginning of a drain, within its time: streams may be handed over then.
     """
 
     def __init__(
@@ -106,9 +110,11 @@ class Streams(Generic[OwnerT]):
         final_seconds: float = 120.0,
         max_waiting_bytes: int = 2_000_000,
         journal: Storage | None = None,
+        open_again: Callable[[OwnerT, RecognitionOptions], LiveSession] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._open_live = open_live
+        self._open_again = open_again or open_live
         self._acquire = lease
         self._idle_seconds = idle_seconds
         self._max_seconds = max_seconds
@@ -129,6 +135,7 @@ class Streams(Generic[OwnerT]):
         self._draining = False
         self.ends: Counter[str] = Counter(dict.fromkeys(_CAUSES.values(), 0))
         self.journal_errors = 0
+        self.on_drain: Callable[[], Awaitable[None]] | None = None
 
     @property
     def draining(self) -> bool:
@@ -144,6 +151,24 @@ class Streams(Generic[OwnerT]):
         """Whether this stream is live, or being opened: a first packet for it is a retry."""
         key = (owner.tenant_id, stream_id)
         return key in self._live or key in self._opening
+
+    def knows(self, key: Key) -> bool:
+        """Whether a stream of this name is live, being opened, or has ended so lately that its end is remembered."""
+        return key in self._live or key in self._opening or self._finals.knows(key)
+
+    def staying(self) -> list[Key]:
+        """The live streams whose final packet has not come."""
+        return [key for key, stream in self._live.items() if stream.ending is None]
+
+    async def leave(self, key: Key) -> None:
+        """Let go of a stream, or of the end of one, with which another process goes on; the journal keeps it."""
+        while (opening := self._opening.get(key)) is not None:
+            await opening.wait()
+        stream = self._live.get(key)
+        if stream is not None:
+            async with stream.lock:
+                self._fail(stream, StreamMoved(f"the stream {key[1]} goes on in another process"), forget=False)
+        self._finals.forget(key)
 
     def overview(self) -> list[StreamState[OwnerT]]:
         """The live streams, the oldest first."""
@@ -179,6 +204,8 @@ class Streams(Generic[OwnerT]):
         self._draining = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
+                if self.on_drain is not None:
+                    await self.on_drain()
                 while self._opening or any(self._ends_by_itself(stream) for stream in self._live.values()):
                     self._ended.clear()
                     await self._ended.wait()
@@ -298,7 +325,7 @@ class Streams(Generic[OwnerT]):
         """A stream with a place and a session; `again` says that it had a place before."""
         lease = await self._acquire(owner, again)
         try:
-            session = self._open_live(owner, options)
+            session = (self._open_again if again else self._open_live)(owner, options)
         except BaseException:
             lease.release()
             raise
@@ -350,12 +377,13 @@ class Streams(Generic[OwnerT]):
                 stream.last_seen = self._clock()
                 return 0.0
             self._require(stream, packet)
-            with self._journalling():
+            with self._journalling(), self._moving(stream):
                 await kept.keep(packet)
             if self._live.get(stream.key) is not stream:
                 raise UnknownStream(stream.key[1], self._idle_seconds)
             added = self._accept(stream, packet)
-            await self._quietly(kept.checkpoint(stream.session.checkpoint, stream.sequence))
+            with self._moving(stream):
+                await self._quietly(kept.checkpoint(stream.session.checkpoint, stream.sequence))
             return added
 
     def _take(self, stream: _Stream[OwnerT], packet: StreamPacket) -> float:
@@ -432,10 +460,13 @@ class Streams(Generic[OwnerT]):
         if error is not None:
             error = error.with_traceback(None)
         seconds = stream.sequence.total_bytes / BYTES_PER_SECOND
-        if stream.kept is not None and self._live.get(stream.key) is stream:
+        if stream.kept is not None and self._live.get(stream.key) is stream and not isinstance(error, StreamMoved):
             ended = Ended(packet.sequence_id, packet.digest, text, seconds)
-            await self._quietly(stream.kept.end(None if error else ended))
-        if self._close(stream, error):
+            try:
+                await self._quietly(stream.kept.end(None if error else ended))
+            except StreamMoved as moved:
+                error = moved.with_traceback(None)
+        if self._close(stream, error) and not isinstance(error, StreamMoved):
             final = Final(packet.sequence_id, packet.digest, self._clock(), text, error, seconds)
             self._finals.remember(stream.key, final)
         if stream.outcome.done():
@@ -491,6 +522,15 @@ class Streams(Generic[OwnerT]):
         """What the journal cannot drop now it drops later."""
         with contextlib.suppress(JournalError), self._journalling():
             await work
+
+    @contextlib.contextmanager
+    def _moving(self, stream: _Stream[OwnerT]) -> Iterator[None]:
+        """Lets go of a stream whose journal another process has taken over."""
+        try:
+            yield
+        except StreamMoved as moved:
+            self._fail(stream, moved, forget=False)
+            raise
 
     @contextlib.contextmanager
     def _journalling(self) -> Iterator[None]:

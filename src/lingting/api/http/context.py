@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,14 +18,15 @@ from lingting.api.sockets.live import LiveSession
 from lingting.api.sockets.registry import Connections
 from lingting.audio.piecewise import Piecewise
 from lingting.audio.recording import Recording
-from lingting.domain import Account, RecognitionOptions, Sentence, Transcript
+from lingting.domain import Account, RecognitionOptions, Seconds, Sentence, Transcript
 from lingting.operations.day import Day
 from lingting.operations.metrics import Metrics
 from lingting.operations.recent import Recent
 from lingting.recognition.endpoint import EndpointConfig
 from lingting.served_models import ServedModels
 from lingting.settings import Settings
-from lingting.streams import Streams
+from lingting.streams import StreamPacket, StreamReply
+from lingting.streams.types import StreamState
 
 
 class Recognizer(Protocol):
@@ -65,6 +66,39 @@ class Decoder(Protocol):
         """A recording of 16-bit samples at 16 kHz; raises Overloaded."""
 
 
+class LiveStreams(Protocol):
+    """Live streams of numbered packets; `lingting.streams.Streams` has those of this process."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether new streams are refused because the server stops."""
+
+    @property
+    def live(self) -> int:
+        """How many streams are live."""
+
+    def has(self, owner: Principal, stream_id: str) -> bool:
+        """Whether this stream is live, or being opened: a first packet for it is a retry."""
+
+    def overview(self) -> list[StreamState[Principal]]:
+        """The live streams, the oldest first."""
+
+    async def packet(
+        self,
+        owner: Principal,
+        packet: StreamPacket,
+        options: RecognitionOptions,
+        charge: Callable[[Seconds], None],
+    ) -> StreamReply:
+        """Take one packet and answer it; raises as `Streams.packet`."""
+
+    async def drain(self, seconds: float) -> None:
+        """Refuse new streams and give the live ones time to end."""
+
+    async def stop(self) -> None:
+        """Abort what is live."""
+
+
 class Backend(Protocol):
     """The service, as far as the interfaces need it."""
 
@@ -86,7 +120,7 @@ class Backend(Protocol):
     @property
     def metrics(self) -> Metrics: ...
     @property
-    def streams(self) -> Streams[Principal]: ...
+    def streams(self) -> LiveStreams: ...
     def open_live(
         self, principal: Principal, options: RecognitionOptions, endpoint: EndpointConfig | None = None
     ) -> LiveSession:

@@ -18,7 +18,8 @@ class JournalError(Overloaded):
 class Storage(Protocol):
     """Keeps entries by stream, in the order in which they were appended. Used from one event loop; nothing blocks it.
 
-    An entry that was appended survives the process. Every method may raise JournalError.
+    An entry that was appended survives the process. Every method may raise JournalError, and StreamMoved where another
+    process has taken the stream over.
     """
 
     async def append(self, key: Key, entry: bytes) -> int:

@@ -113,17 +113,19 @@ async def recover(storage: Storage, key: Key) -> StreamJournal | Ended | None:
         records = [(number, decode(entry)) for number, entry in await storage.recover(key)]
     except msgspec.MsgspecError:
         return None
-    place: Place | None = None
+    place: Place | Ended | None = None
     packets: list[tuple[int, Packet]] = []
     for number, record in records:
         match record:
-            case Ended():
-                return record
-            case Place():
-                place = record
             case Packet():
                 packets.append((number, record))
-    if place is None:
-        return None
+            case Place(checkpoint=None) | Ended():  # a stream begins or ends here; what was before is another one
+                place, packets = record, []
+            case Place():
+                place = record
+    if place is None or isinstance(place, Ended):
+        return place
     needed = {packet.sequence_id: (number, packet) for number, packet in packets if packet.sequence_id >= place.number}
+    if place.number == place.base and place.base not in needed:
+        return None  # its first packet was never kept, so never acknowledged
     return StreamJournal.again(storage, key, place, sorted(needed.values(), key=lambda each: each[0]), records[-1][0])
