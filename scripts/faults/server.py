@@ -97,11 +97,6 @@ class Server:
                 resource.prlimit(self._process.pid, what, before)
 
     @property
-    def descriptors(self) -> int:
-        """How many descriptors it has open."""
-        return psutil.Process(self._process.pid).num_fds()
-
-    @property
     def address_space(self) -> int:
         """Bytes of memory that it has asked for."""
         return int(psutil.Process(self._process.pid).memory_info().vms)

@@ -79,7 +79,7 @@ def _disk(stand: Stand, rng: random.Random) -> None:
 
 
 def _descriptors(stand: Stand, rng: random.Random) -> None:
-    with stand.server.limited(resource.RLIMIT_NOFILE, stand.server.descriptors + 1):
+    with stand.server.limited(resource.RLIMIT_NOFILE, 0):
         time.sleep(rng.uniform(1.0, 5.0))
 
 

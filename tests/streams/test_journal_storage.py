@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -27,33 +28,42 @@ SECRET = "a secret that is hard to guess"
 Open = Callable[[], Storage]
 
 
+class Redis:
+    """A Redis that keeps what it was told, to be killed and stopped."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = free_port()
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self.start()
+
+    def start(self) -> None:
+        options = ["--port", str(self._port), "--save", "", "--appendonly", "yes", "--dir", str(self._folder)]
+        self.process = subprocess.Popen([require_program("redis-server"), *options], stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                redis.Redis.from_url(self.url).ping()
+                break
+            except redis.RedisError:
+                assert time.monotonic() < deadline, "Redis does not start"
+                time.sleep(0.02)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
 @pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port = free_port()
-    server = subprocess.Popen(
-        [
-            require_program("redis-server"),
-            "--port",
-            str(port),
-            "--save",
-            "",
-            "--dir",
-            str(tmp_path_factory.mktemp("r")),
-        ],
-        stdout=subprocess.DEVNULL,
-    )
-    url = f"redis://127.0.0.1:{port}/0"
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            redis.Redis.from_url(url).ping()
-            break
-        except redis.ConnectionError:
-            assert time.monotonic() < deadline, "Redis does not start"
-            time.sleep(0.02)
-    yield url
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    server = Redis(tmp_path_factory.mktemp("redis"))
+    yield server
     server.kill()
-    server.wait()
+
+
+@pytest.fixture(scope="module")
+def redis_url(redis_server: Redis) -> str:
+    return redis_server.url
 
 
 @pytest.fixture(params=["memory", "disk", "redis", "encrypted"])
@@ -249,3 +259,44 @@ def test_a_redis_that_is_gone_is_an_error_within_its_timeout() -> None:
         await storage.close()
 
     run(work())
+
+
+@pytest.mark.parametrize("fault", ["silent", "killed"])
+def test_a_redis_that_is_silent_or_killed_is_an_error_in_time_and_keeps_what_it_had(
+    redis_server: Redis, fault: str
+) -> None:
+    async def work() -> None:
+        storage = RedisStorage(redis_server.url, 60.0, timeout=0.3)
+        await storage.forget(KEY)
+        await storage.append(KEY, b"one")
+        if fault == "silent":
+            redis_server.process.send_signal(signal.SIGSTOP)
+        else:
+            await asyncio.to_thread(redis_server.kill)
+        try:
+            async with asyncio.timeout(20):
+                with pytest.raises(JournalError, match="Redis"):
+                    await storage.append(KEY, b"two")
+        finally:
+            if fault == "silent":
+                redis_server.process.send_signal(signal.SIGCONT)
+            else:
+                await asyncio.to_thread(redis_server.start)
+        number = await appended(storage, b"three")
+        kept = await storage.recover(KEY)
+        assert kept[0] == (0, b"one")
+        assert kept[-1] == (number, b"three")
+        assert len(kept) <= 4, "what was not answered may have been kept, and is told by what it holds"
+        await storage.close()
+
+    run(work())
+
+
+async def appended(storage: Storage, entry: bytes) -> int:
+    """Keep an entry as clients do: again and again until it is kept."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                return await storage.append(KEY, entry)
+            except JournalError:
+                await asyncio.sleep(0.05)

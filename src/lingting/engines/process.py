@@ -349,10 +349,10 @@ class _Child:
                 self.kill("it ended")
             if sent != answered:
                 missed += 1
-            if missed >= _MISSED_BEATS:
-                stopped = is_stopped(self.process.pid)
-                what = "it was stopped" if stopped else f"it did not answer for {_MISSED_BEATS * _BEAT:.0f} s"
-                self.kill(what, blame=not stopped)
+            if missed > 0 and is_stopped(self.process.pid):
+                self.kill("it was stopped", blame=False)
+            elif missed >= _MISSED_BEATS:
+                self.kill(f"it did not answer for {_MISSED_BEATS * _BEAT:.0f} s")
         self._read_log(name)
 
     @contextmanager
