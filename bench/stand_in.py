@@ -24,7 +24,7 @@ from lingting import service
 from lingting.audio.gate import GateState
 from lingting.audio.pcm import samples_to_pcm16
 from lingting.audio.recording import Recording
-from lingting.domain import SAMPLE_RATE, Account, RecognitionOptions, Samples, Sentence, Transcript
+from lingting.domain import SAMPLE_RATE, Account, RecognitionOptions, Samples, Sentence, Transcript, Word
 from lingting.recognition.endpoint import EndpointConfig, EndpointerState
 from lingting.recognition.events import Final, LiveEvent, SpeechStarted
 from lingting.recognition.finals import Checkpoint
@@ -41,6 +41,12 @@ def expected(pcm: bytes) -> str:
 
 def _text(pcm: bytes) -> str:
     return f"{zlib.crc32(pcm):08x}"
+
+
+def _sentence(text: str, start: int, end: int) -> Sentence:
+    """A sentence of one word between two samples."""
+    times = start / SAMPLE_RATE, end / SAMPLE_RATE
+    return Sentence(text, *times, (Word(text, *times),), "en")
 
 
 class Lanes:
@@ -152,8 +158,8 @@ class Session:
         number, self._number = self._number, self._number + 1
         state = EndpointerState(_SILENT, None, 0, -1, self._heard, b"")
         self.checkpoint = Checkpoint(state, self.confirmed, self._heard, ("en",), self._number)
+        sentences = (_sentence(text, start, self._heard),) if text else ()
         times = start / SAMPLE_RATE, self._heard / SAMPLE_RATE
-        sentences = (Sentence(text, *times, (), "en"),) if text else ()
         self._tell(Final(number, text, *times, sentences, "en", flushed=flushed))
 
     def _tell(self, event: LiveEvent) -> None:
@@ -197,7 +203,7 @@ class Recognizer:
             await self._lanes.work()
             end = min(start + SAMPLE_RATE, recording.size)
             pcm = samples_to_pcm16(recording.window(start, end)).tobytes()
-            yield Sentence(_text(pcm), start / SAMPLE_RATE, end / SAMPLE_RATE, (), "en")
+            yield _sentence(_text(pcm), start, end)
 
     async def warm_up(self) -> None:
         """It is."""

@@ -19,6 +19,15 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+def full(cluster: Cluster) -> Cluster:
+    """A cluster once it has two doors and two homes."""
+    cluster.key = new_key(cluster)
+    for name in ("home-a", "home-b", "door-a", "door-b"):
+        cluster.start(name.partition("-")[0], name)
+    cluster.wait()
+    return cluster
+
+
 def new_key(cluster: Cluster) -> str:
     """An API key in the database that the nodes share."""
     database = Database(f"sqlite:///{cluster.folder / 'lingting.db'}", COMMAND_SECONDS)
@@ -34,11 +43,7 @@ def new_key(cluster: Cluster) -> str:
 def cluster(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Cluster]:
     """Two doors and two homes; a test that ends one of them starts another."""
     made = Cluster(tmp_path_factory.mktemp("cluster"), redis_url)
-    made.key = new_key(made)
     try:
-        for name in ("home-a", "home-b", "door-a", "door-b"):
-            made.start(name.partition("-")[0], name)
-        made.wait()
-        yield made
+        yield full(made)
     finally:
         made.stop()

@@ -34,9 +34,9 @@ _PATIENCE = 60.0
 
 
 @contextmanager
-def running_redis(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A server of Redis on a free port, with its URL."""
-    port = free_port()
+def running_redis(folder: Path, port: int = 0) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A server of Redis on a port, a free one where that is 0, with its URL."""
+    port = port or free_port()
     command = [require_program("redis-server"), "--port", str(port), "--save", "", "--dir", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     url = f"redis://127.0.0.1:{port}/0"
@@ -132,6 +132,8 @@ class Node:
 
     def kill(self) -> None:
         """End it at once, frozen or not."""
+        if self.ended():
+            return
         self.signal(signal.SIGKILL)
         wait_until(self.ended, f"{self.name} does not die")
 
@@ -144,6 +146,7 @@ class Cluster:
         command: what starts a node; None takes the stand-in.
         settings: of every node.
         key: an API key that every door knows.
+        job_seconds: what a second of sound costs the stand-in.
     """
 
     folder: Path
@@ -153,6 +156,7 @@ class Cluster:
     nodes: list[Node] = field(default_factory=list)
     key: str = ""
     nursery: Nursery | None = None
+    job_seconds: str = "0"
 
     def start(self, role: str, name: str, **settings: str) -> Node:
         """Start a node, without waiting for it."""
@@ -171,6 +175,7 @@ class Cluster:
             **settings,
         }
         environment = {PREFIX + name.upper(): value for name, value in given.items()}
+        environment["STAND_IN_SECONDS"] = self.job_seconds
         url, log = f"http://127.0.0.1:{given['port']}", folder / "node.log"
         if self.command is None:
             nursery = self.nursery = self.nursery or Nursery()

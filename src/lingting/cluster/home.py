@@ -50,6 +50,8 @@ class Home(Service):
         self.streams.on_drain = self.hosted.hand_over
         show_directory(self.metrics, self.directory)
         self.metrics.gauge("lingting_cluster_doors", "Doors that are connected.", lambda: self.hosted.doors)
+        self.metrics.gauge("lingting_cluster_sessions", "Live sessions of WebSockets.", lambda: self.hosted.sessions)
+        self.metrics.gauge("lingting_cluster_recordings", "Recordings of doors.", lambda: self.hosted.recordings)
         self.metrics.total(
             "lingting_cluster_streams_moved_in", "Streams that went on here.", lambda: self.hosted.moved_in
         )
@@ -103,6 +105,16 @@ class Hosted:
     def doors(self) -> int:
         """How many doors are connected."""
         return len(self._listener.links)
+
+    @property
+    def sessions(self) -> int:
+        """How many live sessions of WebSockets are here."""
+        return len(self._sessions)
+
+    @property
+    def recordings(self) -> int:
+        """How many recordings are received or recognised."""
+        return len(self._recordings)
 
     async def start(self) -> None:
         """Listen for doors and register.

@@ -7,13 +7,14 @@ that checkpoint and hears it again; what was told before is not told twice.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import math
 import time
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 import numpy as np
@@ -45,7 +46,7 @@ from lingting.errors import LingtingError, Overloaded, RecognitionFailed, Stream
 from lingting.recognition.endpoint import EndpointConfig
 from lingting.recognition.events import Final, Guess, LiveEvent, SpeechStarted, SpeechStopped
 from lingting.recognition.finals import Checkpoint
-from lingting.recognition.utterance import transcript
+from lingting.recognition.utterance import join_texts, transcript
 from lingting.streams.errors import StreamMoved
 
 PATIENCE_SECONDS = 15.0
@@ -150,7 +151,8 @@ class RemoteSession:
         finally:
             self._close()
         sentences = [sentence for final in self._finals for sentence in final.sentences]
-        return transcript(sentences, self._received / SAMPLE_RATE)
+        text = functools.reduce(join_texts, (final.text for final in self._finals), "")
+        return replace(transcript(sentences, self._received / SAMPLE_RATE), text=text)
 
     def abort(self) -> None:
         """Drop everything."""
