@@ -358,6 +358,35 @@ def test_sentences_are_searched_and_edited_before_they_are_saved(served: Running
         expect(seen.page.locator(".said").nth(1)).not_to_have_attribute("contenteditable", "plaintext-only")
 
 
+def test_speakers_are_asked_for_where_the_server_knows_them_and_stand_beside_what_they_say(
+    served: Running, browser: Browser
+) -> None:
+    asked: list[str | None] = []
+
+    def answered(route: Any) -> None:
+        asked.append(route.request.headers.get("speakers"))
+        told = [json.loads(line) for line in lines(2).splitlines()]
+        told[1]["speaker"], told[2]["speaker"] = "A", "B"
+        route.fulfill(body="".join(json.dumps(line) + "\n" for line in told), content_type="application/x-ndjson")
+
+    def knows(route: Any) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "speakers": True})
+
+    with visit(browser, served.url) as seen:
+        seen.page.route("**/asr/flash", answered)
+        seen.page.route("**/console/session", knows)
+        seen.sign_in(served.new_key())
+        seen.page.click('#tabs a[href="#file"]')
+        seen.page.check("#speakers")
+        choose(seen.page, "said.wav", b"RIFF" + b"\1\0" * 1600)
+        expect(seen.page.locator(".speaker")).to_have_text(["A", "B"])
+        with seen.page.expect_download() as waited:
+            seen.page.click('#downloads button:text-is("srt")')
+        assert "\nA: Sentence 0.\n" in Path(waited.value.path()).read_text()
+        assert asked == ["true"]
+
+
 SCROLL = """async () => {
   let worst = 0;
   let before = await new Promise(requestAnimationFrame);

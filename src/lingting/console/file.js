@@ -18,6 +18,7 @@ let source = null; // object URL of its recording
 export const fileView = {
   begin(given) {
     session = jobs.session = given;
+    $("speakers-row").hidden = !given.speakers;
     limits();
   },
   end() {
@@ -34,9 +35,11 @@ export const fileView = {
 
 function take(list) {
   if (!session || list.length === 0) return;
-  const added = list.map((file) => jobs.add(file, $("hot-words").value.trim()));
+  const added = list.map((file) => jobs.add(file, $("hot-words").value.trim(), wantsSpeakers()));
   if (!shown || shown.state === "failed" || shown.state === "cancelled") show(added[0]);
 }
+
+const wantsSpeakers = () => Boolean(session.speakers) && $("speakers").checked;
 
 // -- the queue --------------------------------------------------------------------------------------------------------
 
@@ -142,7 +145,7 @@ offer($("downloads"), ["txt", "srt", "vtt", "json"], () => ({
 
 /** The answer with what was changed by hand. */
 function edited(job) {
-  const sentences = job.sentences.map(({ text, begin_time, end_time }) => ({ text, begin_time, end_time }));
+  const sentences = job.sentences.map(({ text, begin_time, end_time, speaker }) => ({ text, begin_time, end_time, speaker }));
   return { ...job.reply, flash_result: { duration: job.duration, sentences } };
 }
 

@@ -46,7 +46,7 @@ export class Result {
     said.className = "said";
     said.textContent = sentence.text;
     if (this.editing) said.contentEditable = "plaintext-only";
-    item.append(time, said);
+    item.append(time, ...speaker(sentence), said);
     const node = said.firstChild;
     for (const { from, to, probability } of node ? sentence.words : []) {
       if (probability < UNSURE) this.unsure?.add(range(node, from, to));
@@ -128,6 +128,16 @@ export class Result {
     });
     return found;
   }
+}
+
+/** Who says a sentence, where the server tells speakers apart. */
+function speaker(sentence) {
+  if (!sentence.speaker) return [];
+  const label = document.createElement("span");
+  label.className = "speaker";
+  label.textContent = sentence.speaker;
+  label.title = words("speaker_said", { name: sentence.speaker });
+  return [label];
 }
 
 /** The last of what is in order of time that has begun. */

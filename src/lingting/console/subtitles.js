@@ -16,7 +16,7 @@ const WIDE = /[\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff
  */
 export function files({ sentences, paragraphs, reply }) {
   const made = (type, content) => () => new Blob([content()], { type: `${type};charset=utf-8` });
-  const lines = () => paragraphs ?? sentences.map(({ text }) => text);
+  const lines = () => paragraphs ?? sentences.map((sentence) => told(sentence, sentence.text));
   return {
     txt: made("text/plain", () => lines().map((line) => `${line}\n`).join(paragraphs ? "\n" : "")),
     srt: made("application/x-subrip", () => cues(sentences).map(srtCue).join("\n")),
@@ -30,8 +30,11 @@ export function cues(sentences) {
   return sentences
     .flatMap(pieces)
     .filter(({ text }) => text.trim())
-    .map((cue) => ({ ...cue, text: wrapped(cue.text) }));
+    .map((cue) => ({ ...cue, text: wrapped(told(cue, cue.text)) }));
 }
+
+/** A text behind its speaker, where that is known. */
+const told = ({ speaker }, text) => (speaker ? `${speaker}: ${text}` : text);
 
 /** How wide a text is: a Han character takes two columns. */
 export function columns(text) {
@@ -44,6 +47,7 @@ function pieces(sentence) {
   const groups = sentence.words?.length ? cut(sentence.words) : [];
   if (groups.length < 2) return [sentence];
   return groups.map((group, index) => ({
+    speaker: sentence.speaker,
     text: join(group),
     begin_time: index === 0 ? sentence.begin_time : group[0].begin_time,
     end_time: index === groups.length - 1 ? sentence.end_time : group.at(-1).end_time,
