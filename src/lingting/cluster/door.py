@@ -232,6 +232,8 @@ class DoorStreams:
                 raise error
 
     async def _asked(self, owner: Principal, place: Place, packet: StreamPacket, options: RecognitionOptions) -> Taken:
+        if not place.owner:
+            raise StreamMoved("another home was quicker, and has given the stream up already")
         link = await self._homes.link(place.address, place.owner)
 
         def question(number: int) -> Take:

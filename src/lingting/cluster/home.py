@@ -16,7 +16,7 @@ from lingting import __version__, log_ids
 from lingting.cluster.directory import LOOK_SECONDS, Directory, HomeState, Place
 from lingting.cluster.failures import told
 from lingting.cluster.hosted import HostedRecording, HostedSession
-from lingting.cluster.journal import ClusterStorage
+from lingting.cluster.journal import TICK_SECONDS, ClusterStorage
 from lingting.cluster.link import Call, Listener
 from lingting.cluster.messages import Message, Open, Recognize, Take, Taken
 from lingting.errors import LingtingError, Overloaded, SettingsError
@@ -95,6 +95,7 @@ class Hosted:
         self.address = ""
         self.moved_in = 0
         self._listener = Listener(secret, self.id, self._opened)
+        self._listener.on_lost = storage.disturb
         self._sessions: set[HostedSession] = set()
         self._recordings: set[HostedRecording] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -129,8 +130,9 @@ class Hosted:
                 f"LINGTING_CLUSTER_LISTEN: cannot listen on {self._settings.cluster_listen}: {error.strerror or error}"
             ) from None
         with contextlib.suppress(JournalError):
-            await self._directory.look(self._state())
+            await self._directory.look(self.state())
         self._telling = asyncio.create_task(self._tell_forever(), name="cluster-home")
+        self._spawn(self._tick_forever())
         log.info("home %s waits for doors on %s", self.id, self.address)
 
     async def hand_over(self) -> None:
@@ -256,11 +258,17 @@ class Hosted:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             with contextlib.suppress(JournalError):
-                await self._directory.look(self._state())
+                await self._directory.look(self.state())
                 for key in await self._storage.catch_up():
                     await self._let_go(key)
 
-    def _state(self) -> HomeState:
+    async def _tick_forever(self) -> None:
+        while True:
+            self._storage.tick()
+            await asyncio.sleep(TICK_SECONDS)
+
+    def state(self) -> HomeState:
+        """As it tells of itself."""
         live, wait = self._service.streams.live + len(self._sessions), self._service.predicted_wait
         lanes = self._settings.compute_threads or physical_cores()
         return HomeState(self.id, self.address, live, lanes, self._service.live_lag, wait, __version__)

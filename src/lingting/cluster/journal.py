@@ -3,16 +3,26 @@
 A copy of what Redis has of a stream stays in memory. While Redis does not answer, a stream that runs goes on with that
 copy alone, and its answers say so: whether they count is the door's to decide (`door.py`). When Redis is back the copy
 is written whole, unless another home has claimed the stream meanwhile, which then has it.
+
+A home that was frozen, or lost the link to a door, cannot know whether a door has given its streams to others. Until
+Redis has said of a stream that it has not, nothing of it is taken into memory alone: a door that knows of no move, for
+Redis does not answer, would believe it.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 from lingting.cluster.directory import Directory, DirectoryDown, Place
 from lingting.streams.errors import StreamMoved
 from lingting.streams.journal import Storage
 from lingting.streams.journal.storage import Key
+
+TICK_SECONDS = 0.25
+"""`ClusterStorage.tick` is called so often."""
+_FROZEN_SECONDS = 0.75
+"""No tick for so long: this process may have been frozen. Doors give up on a home after a second."""
 
 
 @dataclass(slots=True)
@@ -26,6 +36,7 @@ class _Held:
         next: number of the next entry.
         running: something of it was acknowledged.
         kept: Redis has all of the entries.
+        sure_at: when Redis was last asked whether the claim stands, and it did.
     """
 
     place: Place
@@ -34,6 +45,7 @@ class _Held:
     next: int = 0
     running: bool = False
     kept: bool = True
+    sure_at: float = field(default_factory=time.monotonic)
 
 
 class ClusterStorage(Storage):
@@ -46,6 +58,19 @@ class ClusterStorage(Storage):
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
         self._held: dict[Key, _Held] = {}
+        self._ticked_at = time.monotonic()
+        self._disturbed_at = float("-inf")
+
+    def tick(self) -> None:
+        """Notice it when this process was frozen."""
+        now = time.monotonic()
+        if now - self._ticked_at > _FROZEN_SECONDS:
+            self.disturb()
+        self._ticked_at = now
+
+    def disturb(self) -> None:
+        """A door may have given streams of this home to others without its knowledge."""
+        self._disturbed_at = time.monotonic()
 
     def epoch(self, key: Key) -> int:
         """The claim that this home has of a stream; 0 for none."""
@@ -77,19 +102,26 @@ class ClusterStorage(Storage):
         try:
             if not held.kept:
                 await self._restore(key, held)
-            elif asked and not await self._directory.check(key, held.place.epoch):
-                await self._lost(key, held)
+            elif asked:
+                await self._make_sure(key, held)
         except DirectoryDown:
             return False
         return held.kept
 
     async def catch_up(self) -> list[Key]:
-        """Write what Redis could not take; returns the streams that another home has claimed meanwhile."""
+        """Write what Redis could not take, and ask of claims that are in doubt.
+
+        Returns:
+            The streams that another home has claimed meanwhile.
+        """
         moved = []
         for key, held in list(self._held.items()):
-            if not held.kept and not self._directory.down:
+            if not self._directory.down and not (held.kept and self._is_sure(held)):
                 try:
-                    await self._restore(key, held)
+                    if held.kept:
+                        await self._make_sure(key, held)
+                    else:
+                        await self._restore(key, held)
                 except DirectoryDown:
                     break
                 except StreamMoved:
@@ -108,7 +140,9 @@ class ClusterStorage(Storage):
         held = self._holding(key)
         if held.place.fresh and not held.entries:
             return []
+        began = time.monotonic()
         entries = await self._directory.load(key, held.place.epoch)
+        held.sure_at = began
         held.entries = dict(entries)
         held.next = max(held.entries, default=-1) + 1
         return entries
@@ -128,13 +162,15 @@ class ClusterStorage(Storage):
         held = self._holding(key)
         number = held.next
         needless = [each for each in held.entries if each < first]
+        began = time.monotonic()
         try:
             if not held.kept:
-                raise DirectoryDown("what is held is written first")
+                raise DirectoryDown("what is held is written first", 1.0)
             if not await self._directory.put(key, held.place.epoch, number, entry, needless):
                 await self._lost(key, held)
+            held.sure_at = began
         except DirectoryDown:
-            if not held.running:
+            if not held.running or not self._is_sure(held):
                 raise
             held.kept = False
         for each in needless:
@@ -144,9 +180,19 @@ class ClusterStorage(Storage):
         return number
 
     async def _restore(self, key: Key, held: _Held) -> None:
-        written = held.next
+        written, began = held.next, time.monotonic()
         await self._directory.restore(key, held.place, held.entries, held.life)
-        held.life, held.kept = self._directory.life, written == held.next
+        held.life, held.kept, held.sure_at = self._directory.life, written == held.next, began
+
+    async def _make_sure(self, key: Key, held: _Held) -> None:
+        began = time.monotonic()
+        if not await self._directory.check(key, held.place.epoch):
+            await self._lost(key, held)
+        held.sure_at = began
+
+    def _is_sure(self, held: _Held) -> bool:
+        self.tick()  # a packet may be what comes first when this process wakes
+        return held.sure_at > self._disturbed_at
 
     async def _lost(self, key: Key, held: _Held) -> None:
         """Redis knows nothing of the claim: the stream has ended elsewhere, unless Redis has lost everything."""
@@ -154,7 +200,7 @@ class ClusterStorage(Storage):
         if self._directory.life == held.life:
             raise StreamMoved(f"the stream {key[1]} has ended elsewhere")
         held.kept = False
-        raise DirectoryDown("Redis has lost the stream, which is written again")
+        raise DirectoryDown("Redis has lost the stream, which is written again", 1.0)
 
     def _holding(self, key: Key) -> _Held:
         held = self._held.get(key)

@@ -333,6 +333,7 @@ class Listener:
     Attributes:
         links: to the doors that are connected.
         refused: how many connections were not let in.
+        on_lost: told that a link was lost.
     """
 
     def __init__(self, secret: bytes, node: str, opened: Callable[[Message, Call], None]) -> None:
@@ -341,6 +342,7 @@ class Listener:
         self._secret = secret
         self._node = node
         self._opened = opened
+        self.on_lost: Callable[[], None] | None = None
         self._greeting = 0
         self._server: asyncio.Server | None = None
 
@@ -380,6 +382,8 @@ class Listener:
             await link.run()
         finally:
             self.links.discard(link)
+            if self.on_lost is not None:
+                self.on_lost()
 
     async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Peer | None:
         if self._greeting >= _GREETING:
