@@ -251,8 +251,9 @@ class Recognition:
 
 
 if __name__ == "__main__":
-    from lingting.cli import main, serve
+    from lingting import prepared
+    from lingting.cli import main
 
     service.Recognition = Recognition  # type: ignore[assignment, misc]
-    serve.prepare = lambda settings: None
+    prepared.prepare = lambda settings, install: None
     sys.exit(main())

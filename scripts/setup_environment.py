@@ -1,6 +1,6 @@
 """Makes the virtual environment and installs what the locks name; does nothing when all is in place.
 
-Usage: setup_environment.py {serve,dev} [ENVIRONMENT]
+Usage: setup_environment.py {serve,dev,ray} [ENVIRONMENT]
 
 Runs on the bare interpreter, standard library only. A stamp in the environment says what was installed: the locks, the
 project's metadata, the interpreter and the folder. An environment whose installation was cut short is made anew.
@@ -16,7 +16,17 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCKS = {"serve": ["requirements/serve.txt"], "dev": ["requirements/serve.txt", "requirements/dev.txt"]}
+LOCKS = {
+    "serve": ["requirements/serve.txt"],
+    "dev": ["requirements/serve.txt", "requirements/dev.txt"],
+    "ray": ["requirements/serve.txt", "requirements/dev.txt", "requirements/ray.txt"],
+}
+# what the others have in common with these is in these
+INSTALLED = {
+    "serve": ["requirements/serve.txt"],
+    "dev": ["requirements/dev.txt"],
+    "ray": ["requirements/dev.txt", "requirements/ray.txt"],
+}
 
 
 def main() -> int:
@@ -71,11 +81,11 @@ def install(environment: Path, profile: str) -> None:
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(environment)], check=True)
     unfinished.touch()
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--no-input"]
-    lock = LOCKS[profile][-1]
-    say(f"Installing {lock} (versions and hashes are pinned) ...")
+    locks = INSTALLED[profile]
+    say(f"Installing {' and '.join(locks)} (versions and hashes are pinned) ...")
     # pip lists each package that is there already: on a second run that is noise
     quiet = ["-q"] if stamp(environment).is_file() else []
-    subprocess.run([*pip, *quiet, "--require-hashes", "-r", lock], check=True, cwd=ROOT)
+    subprocess.run([*pip, *quiet, "--require-hashes", *(f"-r{lock}" for lock in locks)], check=True, cwd=ROOT)
     subprocess.run([*pip, "-q", "--no-build-isolation", "--no-deps", "-e", "."], check=True, cwd=ROOT)
     stamp(environment).write_text(json.dumps({name: key(name, environment) for name in covered(profile)}))
     unfinished.unlink()

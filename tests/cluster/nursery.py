@@ -14,9 +14,9 @@ import signal
 import sys
 
 from bench import stand_in
-from lingting import cli, cluster, service
+from lingting import cli, cluster, prepared, service
 from lingting.api import server
-from lingting.cli import banner, serve
+from lingting.cli import banner
 
 __all__ = ["banner", "cluster", "server"]
 
@@ -26,7 +26,7 @@ _PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Serve standard input until it ends."""
     service.Recognition = stand_in.Recognition  # type: ignore[assignment, misc]
-    serve.prepare = lambda settings: None
+    prepared.prepare = lambda settings, install: None
     for line in sys.stdin:
         asked = json.loads(line)
         if "pid" in asked:

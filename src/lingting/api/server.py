@@ -25,7 +25,7 @@ from lingting.api.listening.gate import Gate
 from lingting.api.listening.sockets import is_loopback, listen
 from lingting.api.listening.tls import reload_certificate, tls_context
 from lingting.api.sockets.protocol import MAX_MESSAGE_BYTES, PING_SECONDS, SocketProtocol
-from lingting.api.stopping import CLOSING_SECONDS, StopSignals, unless_asked
+from lingting.api.stopping import CLOSING_SECONDS, Stop, StopSignals, unless_asked
 from lingting.api.wyoming import server as wyoming
 from lingting.command_name import as_typed
 from lingting.errors import LingtingError, SettingsError
@@ -77,7 +77,7 @@ def run(service: StartableBackend, on_ready: Callable[[str], None] | None = None
         for listener in listeners:
             held.enter_context(listener)
         try:
-            asyncio.run(_serve(service, listeners, tls, on_ready))
+            asyncio.run(_serve_until_signalled(service, listeners, tls, on_ready))
         except LingtingError as error:
             return _refused(error)
         except KeyboardInterrupt:
@@ -90,7 +90,7 @@ def _refused(error: LingtingError) -> int:
     return 1
 
 
-async def _serve(
+async def _serve_until_signalled(
     service: StartableBackend,
     listeners: list[socket.socket],
     tls: ssl.SSLContext | None,
@@ -98,24 +98,39 @@ async def _serve(
 ) -> None:
     signals = StopSignals()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload_certificate, tls, service.settings)
-    if not await unless_asked(asyncio.create_task(service.start()), signals):
+    await serve(service, listeners, tls, signals, on_ready)
+
+
+async def serve(
+    service: StartableBackend,
+    listeners: list[socket.socket],
+    tls: ssl.SSLContext | None,
+    stop: Stop,
+    on_ready: Callable[[str], None] | None = None,
+) -> None:
+    """Start the service, answer requests until the stop is asked for, drain, and stop the service.
+
+    Raises:
+        LingtingError: the service does not start.
+    """
+    if not await unless_asked(asyncio.create_task(service.start()), stop):
         return
     try:
         app = create_app(service)
         server = Server(service, app, tls, on_ready=on_ready)
-        async with wyoming.serving(context_of(app)), _stopped_by(signals, server):
+        async with wyoming.serving(context_of(app)), _stopped_by(stop, server):
             await server.serve(sockets=listeners)
     finally:
         await _stopped(service)
 
 
 @contextlib.asynccontextmanager
-async def _stopped_by(signals: StopSignals, server: Server) -> AsyncIterator[None]:
-    async def stop() -> None:
-        await signals.asked.wait()
-        server.stop(leisurely=signals.leisurely)
+async def _stopped_by(stop: Stop, server: Server) -> AsyncIterator[None]:
+    async def wait() -> None:
+        await stop.asked.wait()
+        server.stop(leisurely=stop.leisurely)
 
-    waiting = asyncio.create_task(stop())
+    waiting = asyncio.create_task(wait())
     try:
         yield
     finally:

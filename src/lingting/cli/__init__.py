@@ -22,6 +22,7 @@ COMMANDS = {
     "listen": ("lingting.cli.listen", "app", "Show what a microphone hears, as it is said."),
     "doctor": ("lingting.cli.doctor", "app", "Check this machine and say what to mend."),
     "ready": ("lingting.cli.ready", "app", "Ask the server of these settings whether it takes requests."),
+    "cluster": ("lingting.cli.cluster", "app", "Start, show and stop several machines as one service."),
     "models": ("lingting.cli.models", "app", "List, show, pull, verify, remove, use and check models."),
     "tenants": ("lingting.cli.access", "tenants", "Create, list, limit, disable and delete tenants."),
     "apps": ("lingting.cli.access", "apps", "Create, list, rotate, disable and delete apps (app_id and app_secret)."),

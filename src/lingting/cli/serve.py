@@ -36,8 +36,10 @@ def serve(
     lists them. An option stands above both.
     """
     from lingting.cli.banner import greet
+    from lingting.cli.models import ensure
     from lingting.core_dumps import forbid_core_dumps
     from lingting.operations import logs
+    from lingting.prepared import prepare
     from lingting.settings import PREFIX, load
 
     for name, value in (("HOST", host), ("PORT", port), ("DATA_DIR", data_dir)):
@@ -48,7 +50,7 @@ def serve(
     logs.configure(settings.log_level, settings.log_format)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     if settings.cluster_role != "door":
-        prepare(settings)
+        prepare(settings, ensure)
 
     from lingting.api import server
 
@@ -73,20 +75,3 @@ def _built(settings: Settings) -> StartableBackend:
     from lingting import service
 
     return service.build(settings)
-
-
-def prepare(settings: Settings) -> None:
-    """Make the data folder complete: the model, where it can be installed without a network, and the sample."""
-    from lingting import samples
-    from lingting.cli.models import ensure
-    from lingting.models import Store
-    from lingting.served_models import ServedModels
-
-    store = Store.at(settings.models_dir)
-    served = ServedModels.of(settings)
-    for name in dict.fromkeys((*served.names, served.live)):
-        model = store.catalogue.models.get(name)
-        if model and model.embedded and not store.folder(name).exists():
-            ensure(store, name)
-        store.path(name)
-    samples.write(settings.data_dir / "sample")

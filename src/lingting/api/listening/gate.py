@@ -182,6 +182,12 @@ class _Client(socket.socket):
         super().close()
         self._when_closed(self)
 
+    def detach(self) -> int:
+        """How uvloop, on which Ray runs a door, ends a connection: it closes the descriptor itself, just after this."""
+        descriptor = super().detach()
+        self._when_closed(self)
+        return descriptor
+
 
 def most_connections() -> int:
     """How many connections there may be; lets this process open as many files as that takes, where it is allowed to."""

@@ -1,0 +1,1 @@
+"""The proof of a cluster: see scripts/cluster_proof.sh."""
