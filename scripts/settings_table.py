@@ -33,6 +33,8 @@ CHINESE = {
     "final_model": "录音和流式定稿所用的模型，若与 model 不同。",
     "served_models": "调用方还可以指定的其他模型，用逗号分隔；all 表示所有已安装的。租户可以把其中之一设为默认。",
     "interface_models": "某些接口的默认模型，若与 model 不同：例如 flash=sense-voice,deepgram=x-asr。",
+    "segmentation_model": "判断何时换人说话的模型；与 speaker_model 一起用，文件就能区分说话人。",
+    "speaker_model": "辨认声音的模型；见 segmentation_model。",
     "load_models": "何时载入 served_models：有人第一次用到时（use），或启动时（start）。",
     "unload_seconds": "served_models 中的模型这么久没人用就卸载（秒）；0 表示一直留着。",
     "engine_processes": "哪些引擎各占一个进程，崩溃只耽误一秒：auto 为 sherpa-onnx；all 全部；none 不用。",

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 from lingting.domain import Seconds
 from lingting.engines.process import ProcessEngine
 from lingting.engines.sherpa import build
+from lingting.engines.sherpa.speakers import THRESHOLD, Diariser
 from lingting.engines.whisper import WhisperEngine
 from lingting.engines.whole import Whole
 from lingting.errors import LingtingError, ModelError, ModelLoading, UnknownModel
@@ -120,6 +122,7 @@ class EngineRoom:
         self._places = {name: _Place(self._models_of(name)) for name in self.served.names}
         self._loaded: dict[str, _Loaded] = {}
         self._past_restarts = 0
+        self._held = ExitStack()
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
 
     def open(self) -> LiveEngines:
@@ -130,7 +133,7 @@ class EngineRoom:
         """
         for name in self.served.names:
             if self._store.describe(name).engine in DEAF:
-                raise ModelError(f"the model {name} writes punctuation and hears nothing; name another")
+                raise ModelError(f"the model {name} hears nothing by itself; name another")
             self._store.path(name)
         first = self.served.names if self._settings.load_models == "start" else self.served.defaults
         for name in first:
@@ -138,6 +141,30 @@ class EngineRoom:
         engines = self._places[self.served.default].engines
         assert engines is not None
         return engines
+
+    def diariser(self) -> Diariser | None:
+        """What tells speakers apart, None where the settings name no models for that; its models are held from now on.
+
+        Raises:
+            ModelError: one is not installed, or is for something else.
+        """
+        segmentation = self._file_of(self._settings.segmentation_model, "segmentation")
+        voices = self._file_of(self._settings.speaker_model, "speaker")
+        if segmentation is None or voices is None:
+            return None
+        threshold = self._store.describe(self._settings.speaker_model).options.get("threshold", THRESHOLD)
+        return Diariser(self._settings.speaker_model, segmentation, voices, float(threshold))
+
+    def _file_of(self, name: str, kind: str) -> Path | None:
+        """The file of a model of one of the kinds that have one file; None for no name."""
+        if not name:
+            return None
+        model = vet(self._store, name)
+        if model.engine != kind or "model" not in model.roles:
+            raise ModelError(
+                f"the model {name} is of the kind {model.engine}; LINGTING_{kind.upper()}_MODEL needs {kind}"
+            )
+        return self._held.enter_context(self._store.hold(name)) / model.roles["model"]
 
     @contextmanager
     def hold(self, name: str = "") -> Iterator[LiveEngines]:
@@ -164,6 +191,7 @@ class EngineRoom:
         self._loader.shutdown(cancel_futures=True)
         for loaded in self._loaded.values():
             loaded.close()
+        self._held.close()
 
     @property
     def restarts(self) -> int:

@@ -67,6 +67,10 @@ class UnknownModel(LingtingError):
     """A model that is not served here is asked for; the message lists those that are."""
 
 
+class NoSpeakers(LingtingError):
+    """Speakers are asked for and this server cannot tell them apart, or not in a recording as long as this."""
+
+
 class RecognitionFailed(LingtingError):
     """The engine failed or timed out on audio that was accepted."""
 

@@ -10,7 +10,7 @@ from lingting.models.store import Store
 from lingting.settings import Settings
 
 ALL = "all"
-DEAF = frozenset({"punctuation"})
+DEAF = frozenset({"punctuation", "segmentation", "speaker"})
 """Kinds of models that hear nothing by themselves."""
 
 

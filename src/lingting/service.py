@@ -33,7 +33,7 @@ from lingting.recognition.rescoring import SecondPass
 from lingting.recognition.scheduler import Scheduler
 from lingting.recognition.selfcheck import LATELY, SelfCheck
 from lingting.recognition.utterance import Writing
-from lingting.recognition.warming import warm
+from lingting.recognition.warming import warm, warm_speakers
 from lingting.remembered import last_language_model, remember_language_model
 from lingting.served_models import ServedModels
 from lingting.settings import Settings
@@ -101,6 +101,9 @@ class Recognition:
         self.engines = EngineRoom(settings, workers, rescorer, apart=apart, warm=warming)
         try:
             engines = self.engines.open()
+            diariser = self.engines.diariser()
+            if diariser is not None and apart:
+                warm_speakers(self.scheduler, diariser, samples.whole()[0])
         except BaseException:
             self.close()
             raise
@@ -120,6 +123,7 @@ class Recognition:
         self.recognizer = Recognizer(
             self.scheduler,
             self.engines.hold,
+            speakers=diariser,
             detector=VoiceDetector(),
             writing=writing,
             live=LiveConfig(endpoint, backlog=settings.stream_backlog_seconds),

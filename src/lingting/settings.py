@@ -117,6 +117,11 @@ class Settings(BaseSettings):
         "",
         description="Default models of interfaces, if another than model: such as flash=sense-voice,deepgram=x-asr.",
     )
+    segmentation_model: str = Field(
+        "",
+        description="Model that says when speakers take turns; with speaker_model, speakers of files are told apart.",
+    )
+    speaker_model: str = Field("", description="Model that knows voices again; see segmentation_model.")
     load_models: Literal["use", "start"] = Field(
         "use", description="When served_models are loaded: when one is first asked for (use), or at the start."
     )
@@ -382,6 +387,13 @@ class Settings(BaseSettings):
     def node(self) -> str:
         """The name of this node of a cluster."""
         return self.cluster_node or f"{socket.gethostname()}-{os.getpid()}"
+
+    @model_validator(mode="after")
+    def _speakers_need_both(self) -> Settings:
+        if bool(self.segmentation_model) != bool(self.speaker_model):
+            missing = "segmentation_model" if self.speaker_model else "speaker_model"
+            raise ValueError(f"{missing} is missing: speakers are told apart by segmentation_model and speaker_model")
+        return self
 
     @property
     def model_of_interface(self) -> dict[str, str]:

@@ -85,6 +85,7 @@ def as_dict(transcript: Transcript) -> dict[str, Any]:
                 "start": round(sentence.start, 3),
                 "end": round(sentence.end, 3),
                 "language": sentence.language,
+                **({"speaker": sentence.speaker} if sentence.speaker else {}),
                 "words": [
                     {
                         "text": word.text,
@@ -101,9 +102,12 @@ def as_dict(transcript: Transcript) -> dict[str, Any]:
 
 
 def cues(transcript: Transcript) -> list[Cue]:
-    """A transcript cut for reading along: a sentence a cue, long ones cut at a clause or a pause near the middle."""
+    """A transcript cut for reading along: a sentence a cue, long ones cut at a clause or a pause near the middle.
+
+    Where speakers are known, each cue begins with its speaker: `A: …`.
+    """
     return [
-        Cue(_wrapped(text), start, end)
+        Cue(_wrapped(f"{sentence.speaker}: {text}" if sentence.speaker else text), start, end)
         for sentence in transcript.sentences
         for text, start, end in _pieces(sentence)
         if text.strip()

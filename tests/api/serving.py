@@ -29,7 +29,7 @@ from lingting.audio.decode import Decoder as RealDecoder
 from lingting.audio.piecewise import Piecewise
 from lingting.audio.recording import Recording
 from lingting.domain import Account, RecognitionOptions, Sentence, Transcript
-from lingting.errors import AudioTooLong, EmptyAudio, Overloaded, UndecodableAudio
+from lingting.errors import AudioTooLong, EmptyAudio, NoSpeakers, Overloaded, UndecodableAudio
 from lingting.operations.metrics import Metrics
 from lingting.recognition.endpoint import EndpointConfig
 from lingting.served_models import ServedModels
@@ -73,6 +73,10 @@ class Recognizer:
     def admit_live(self, account: Account, model: str) -> None:
         """Whether another stream is taken."""
         self.admit(account)
+
+    def require_speakers(self, seconds: float = 0.0) -> None:
+        """There are no models for that."""
+        raise NoSpeakers("this server does not tell speakers apart; its operator sets LINGTING_SPEAKER_MODEL")
 
     async def recognize(
         self, recording: Recording, options: RecognitionOptions, account: Account | None = None

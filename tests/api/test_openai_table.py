@@ -105,7 +105,7 @@ def test_a_key_without_the_model_is_403_and_sees_no_model(server: Running) -> No
     check(one, 403, "model_not_allowed", message, "model")
 
 
-@pytest.mark.parametrize("model", ["whisper-large-v3", "gpt-4o-transcribe-diarize", "x" * 200, "whisper-1 "])
+@pytest.mark.parametrize("model", ["whisper-large-v3", "x" * 200, "whisper-1 "])
 def test_only_the_installed_model_and_names_that_stand_for_it_are_known(server: Running, model: str) -> None:
     answer = send(server, ("model", model))
     if model.strip() == "whisper-1":
@@ -113,6 +113,12 @@ def test_only_the_installed_model_and_names_that_stand_for_it_are_known(server: 
     else:
         message = f"the model {model[:60]!r} is not installed; use 'whisper-base', or none for the default"
         check(answer, 404, "model_not_found", message, "model")
+
+
+@pytest.mark.parametrize("asked", [("response_format", "diarized_json"), ("model", "gpt-4o-transcribe-diarize")])
+def test_speakers_are_refused_where_there_are_no_models_for_them(server: Running, asked: tuple[str, str]) -> None:
+    message = "this server does not tell speakers apart; its operator sets LINGTING_SPEAKER_MODEL"
+    check(send(server, asked), 400, "unsupported_value", message, "response_format")
 
 
 @pytest.mark.parametrize(
@@ -134,7 +140,11 @@ BAD_FIELDS = [
         "de",
         "the language 'de' is not supported; use zh or en, or leave languages out to have it recognised",
     ),
-    ("response_format", "xml", "response_format must be one of json, text, srt, vtt, verbose_json, got 'xml'"),
+    (
+        "response_format",
+        "xml",
+        "response_format must be one of json, text, srt, vtt, verbose_json, diarized_json, got 'xml'",
+    ),
     ("temperature", "hot", "temperature must be a number from 0 to 1, got 'hot'"),
     ("temperature", "1.5", "temperature must be a number from 0 to 1, got '1.5'"),
     ("temperature", "nan", "temperature must be a number from 0 to 1, got 'nan'"),
@@ -145,7 +155,11 @@ BAD_FIELDS = [
     ("prompt", ",".join(f"w{number}" for number in range(501)), "prompt may hold 500 terms, got 501"),
     ("keywords[]", "x" * 65, "a keyword may have 64 printable characters"),
     ("include[]", "logprobs", "include is not supported; word probabilities are not returned here"),
-    ("known_speaker_names[]", "Ada", "known_speaker_names is not supported: speakers are not told apart here"),
+    (
+        "known_speaker_names[]",
+        "Ada",
+        "known_speaker_names is not supported: speakers are told apart, and not known by name",
+    ),
 ]
 
 

@@ -51,9 +51,10 @@ def examine(name: str) -> dict[str, Any]:
     """
     from lingting.models.store import Store
     from lingting.models.vetting import vet
+    from lingting.served_models import DEAF
     from lingting.settings import load
 
-    if vet(Store.at(load().models_dir), name).engine == "punctuation":
+    if vet(Store.at(load().models_dir), name).engine in DEAF:
         raise ModelError(f"{name} recognises nothing by itself, so there is nothing to hear")
     try:
         child = subprocess.run(  # noqa: S603

@@ -9,6 +9,7 @@ from lingting.cluster.messages import Failure
 from lingting.errors import (
     LingtingError,
     ModelLoading,
+    NoSpeakers,
     Overloaded,
     RecognitionFailed,
     RecognitionTooSlow,
@@ -27,6 +28,7 @@ _KINDS: dict[str, type[LingtingError]] = {
         Overloaded,
         JournalError,
         ModelLoading,
+        NoSpeakers,
         UnknownModel,
         RecognitionFailed,
         RecognitionTooSlow,

@@ -17,7 +17,7 @@ from lingting.cluster.homes import Homes
 from lingting.cluster.link import Call
 from lingting.cluster.messages import CHUNK_BYTES, Done, Failure, Message, More, Recognize, Sound, Told
 from lingting.domain import Account, RecognitionOptions, Sentence, Transcript
-from lingting.errors import Overloaded, RecognitionFailed
+from lingting.errors import NoSpeakers, Overloaded, RecognitionFailed
 from lingting.recognition.utterance import transcript
 
 _AHEAD = 4
@@ -33,10 +33,12 @@ class RemoteRecognizer:
     Args:
         homes: recognise.
         max_wait: new recordings are refused when they would wait longer than this everywhere.
+        speakers: whether homes tell speakers apart.
     """
 
-    def __init__(self, homes: Homes, max_wait: float) -> None:
+    def __init__(self, homes: Homes, max_wait: float, *, speakers: bool = False) -> None:
         self._homes = homes
+        self._speakers = speakers
         self._max_wait = max_wait
 
     @property
@@ -54,6 +56,15 @@ class RemoteRecognizer:
         """Pass while there is a home, which decides for itself; raises Overloaded."""
         if not len(self._homes):
             raise Overloaded("no home of the cluster is there; try again shortly", 1.0)
+
+    def require_speakers(self, seconds: float = 0.0) -> None:
+        """Pass where the settings name models for speakers; a home says whether a recording is too long for them.
+
+        Raises:
+            NoSpeakers: they name none.
+        """
+        if not self._speakers:
+            raise NoSpeakers("this server does not tell speakers apart; its operator sets LINGTING_SPEAKER_MODEL")
 
     async def recognize(self, recording: Recording, options: RecognitionOptions, account: Account) -> Transcript:
         """The transcript; raises as `sentences`."""

@@ -45,7 +45,9 @@ class Door:
         self.decoder = Decoder(budget=AudioBudget(settings.audio_memory_bytes), max_wait=settings.max_wait_seconds)
         self._directory = Directory(settings.cluster_redis_url, 2 * settings.stream_idle_seconds)
         self._homes = Homes(self._directory, secret, settings.node)
-        self.recognizer = RemoteRecognizer(self._homes, settings.max_wait_seconds)
+        self.recognizer = RemoteRecognizer(
+            self._homes, settings.max_wait_seconds, speakers=bool(settings.speaker_model)
+        )
         self.streams = DoorStreams(self._directory, self._homes, settings.stream_idle_seconds)
         self.models = ServedModels.of(settings)
         self._started = False

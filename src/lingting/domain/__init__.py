@@ -11,6 +11,7 @@ from lingting.domain.values import (
     Seconds,
     Sentence,
     Transcript,
+    Turn,
     Word,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "Seconds",
     "Sentence",
     "Transcript",
+    "Turn",
     "Word",
 ]

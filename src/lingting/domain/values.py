@@ -30,14 +30,27 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """A stretch in which one speaker speaks, seconds from the start of the recording; `speaker` is A, B and so on."""
+
+    start: Seconds
+    end: Seconds
+    speaker: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence as a reader would see it; times are seconds from the start of the recording."""
+    """A sentence as a reader would see it; times are seconds from the start of the recording.
+
+    `speaker` is who says it, empty where nobody asked.
+    """
 
     text: str
     start: Seconds
     end: Seconds
     words: tuple[Word, ...] = ()
     language: Language = "zh"
+    speaker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +108,7 @@ class RecognitionOptions:
         max_sentence_silence: a pause longer than this many seconds always ends a sentence.
         timestamps: whether sentences and words need times from alignment.
         model: whose text it is; empty takes the default one.
+        speakers: how many speakers of a recording to tell apart, 0 for as many as there are; None tells none apart.
     """
 
     language: Language | None = None
@@ -103,3 +117,4 @@ class RecognitionOptions:
     max_sentence_silence: Seconds = 3.0
     timestamps: bool = True
     model: str = ""
+    speakers: int | None = None

@@ -21,8 +21,8 @@ from lingting.models.catalogue import Model
 
 _TIMEOUT_SECONDS = 300.0
 _SECONDS_OF_SILENCE = 3
-_ELSEWHERE = ("whisper-ctranslate2", "punctuation")
-"""Kinds whose loaders raise an error, so that nothing has to be tried first."""
+_ELSEWHERE = ("whisper-ctranslate2", "punctuation", "segmentation", "speaker")
+"""Kinds whose loaders raise an error, or that are loaded in a process of their own each time."""
 
 
 def try_once(model: Model, folder: Path, memory: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lingting.domain import Hypothesis, Language, Samples, Seconds
+from lingting.domain import Hypothesis, Language, Samples, Seconds, Turn
 
 
 class Need(Enum):
@@ -82,6 +82,7 @@ class Heard:
         borders: offsets in `text` behind which a segment of the engine's own ends.
         average: mean log probability of a token, nats; None where the engine has none.
         punctuated: the engine's punctuation can be relied on; no mark is added to it.
+        turns: who speaks when, from an engine that tells speakers apart, which gives nothing else.
     """
 
     text: str
@@ -90,6 +91,7 @@ class Heard:
     borders: tuple[int, ...] = ()
     average: float | None = None
     punctuated: bool = False
+    turns: tuple[Turn, ...] = ()
 
 
 class Work(Protocol):

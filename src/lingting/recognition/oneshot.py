@@ -27,7 +27,7 @@ from lingting.domain import (
     Sentence,
     Transcript,
 )
-from lingting.errors import Overloaded
+from lingting.errors import NoSpeakers, Overloaded
 from lingting.recognition.endpoint import EndpointConfig
 from lingting.recognition.engine import Heard, OfflineEngine, Request
 from lingting.recognition.live import LiveConfig, LiveSession
@@ -36,10 +36,14 @@ from lingting.recognition.openings import SHOWS_AFTER, Openings
 from lingting.recognition.partials import LiveEngines
 from lingting.recognition.reading import in_order, segments
 from lingting.recognition.scheduler import Scheduler, Task
+from lingting.recognition.speakers import SpeakerEngine, spoken_by
 from lingting.recognition.utterance import Writing, transcript
 
 Hold: TypeAlias = Callable[[str], AbstractContextManager[LiveEngines]]
 """The engines of a model, empty for the default one, while they are used; raises ModelLoading or UnknownModel."""
+
+LONGEST_WITH_SPEAKERS: Seconds = 3600.0
+"""Speakers are told apart over a recording as a whole, which has to be in memory for that."""
 
 _SHORT: Seconds = 60.0
 """Recordings up to this long have callers that wait; longer ones are bulk."""
@@ -55,6 +59,7 @@ class Recognizer:
     Args:
         scheduler: owner of compute.
         hold: gives the engines of a model by name; recordings take the one for final text.
+        speakers: tells the speakers of a recording apart; None where no models for that are there.
         detector: voice activity.
         writing: how text is written.
         live: rules of live sessions.
@@ -71,6 +76,7 @@ class Recognizer:
         scheduler: Scheduler,
         hold: Hold,
         *,
+        speakers: SpeakerEngine | None = None,
         detector: VoiceDetector,
         writing: Writing,
         live: LiveConfig,
@@ -85,6 +91,7 @@ class Recognizer:
         self._observer = observer
         self._scheduler = scheduler
         self._hold = hold
+        self._speakers = speakers
         self._detector = detector
         self._writing = writing
         self._live = live
@@ -157,20 +164,50 @@ class Recognizer:
         Raises: as `recognize`.
         """
         self.admit(account)
+        recording = recording if isinstance(recording, Recording) else Recording.of_samples(recording)
         with self._hold(options.model) as engines:
+            telling = self._telling(recording, options, account)
             recognised = self._sentences(engines.final, recording, options, account)
-            async with aclosing(recognised):
-                async for sentence in recognised:
-                    yield sentence
+            try:
+                async with aclosing(recognised):
+                    async for sentence in recognised:
+                        turns = (await telling).turns if telling is not None else ()
+                        for part in spoken_by(sentence, turns):
+                            yield part
+            finally:
+                if telling is not None:
+                    telling.cancel()
+
+    def require_speakers(self, seconds: Seconds = 0.0) -> None:
+        """Pass where the speakers of a recording of this length can be told apart.
+
+        Raises:
+            NoSpeakers: they cannot; the message says why.
+        """
+        if self._speakers is None:
+            raise NoSpeakers("this server does not tell speakers apart; its operator sets LINGTING_SPEAKER_MODEL")
+        if seconds > LONGEST_WITH_SPEAKERS:
+            raise NoSpeakers(f"speakers are told apart in recordings of up to {LONGEST_WITH_SPEAKERS / 60:g} minutes")
+
+    def _telling(
+        self, recording: Recording, options: RecognitionOptions, account: Account | None
+    ) -> asyncio.Future[Heard] | None:
+        """Begin to tell the speakers apart, if that is asked for, beside the recognition."""
+        if options.speakers is None:
+            return None
+        self.require_speakers(recording.duration)
+        assert self._speakers is not None
+        begin = partial(self._speakers.begin, recording, options.speakers)
+        task = Task(self._speakers, begin, self._flow(account), within=_LONG_WITHIN, kind="speakers")
+        return asyncio.ensure_future(_there(asyncio.wrap_future(self._scheduler.submit(task))))
 
     async def _sentences(
         self,
         engine: OfflineEngine,
-        recording: Recording | Samples,
+        recording: Recording,
         options: RecognitionOptions,
         account: Account | None,
     ) -> AsyncGenerator[Sentence, None]:
-        recording = recording if isinstance(recording, Recording) else Recording.of_samples(recording)
         loop = asyncio.get_running_loop()
         within = _SHORT_WITHIN if recording.duration <= _SHORT else _LONG_WITHIN
         write = partial(self._writing.sentences, options=options, duration=recording.duration)
@@ -266,6 +303,12 @@ class Recognizer:
         request = Request(samples, language=options.language or self._writing.language, hot_words=options.hot_words)
         task = Task(engine, partial(engine.begin, request), account, within=within, kind="file")
         return asyncio.wrap_future(self._scheduler.submit(task))
+
+
+async def _there(hearing: asyncio.Future[Heard | None]) -> Heard:
+    heard = await hearing
+    assert heard is not None
+    return heard
 
 
 _UTTERANCE: Seconds = 7.0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
+from lingting.audio.recording import Recording
 from lingting.domain import Account, Samples, Seconds
 from lingting.errors import ModelError, RecognitionFailed
 from lingting.recognition.engine import Need, OfflineEngine, Request
 from lingting.recognition.scheduler import Scheduler, Task
 from lingting.recognition.selfcheck import alike
+from lingting.recognition.speakers import SpeakerEngine
 from lingting.text.script import convert
 
 _ACCOUNT = Account("warm-up")
@@ -42,6 +44,22 @@ def warm(scheduler: Scheduler, engine: OfflineEngine, samples: Samples, text: st
     written = convert(heard.text, "simplified") if heard else ""
     if knows and not alike(written, text):
         raise _unfit(engine.name, f"heard {written!r} where {text!r} is said")
+
+
+def warm_speakers(scheduler: Scheduler, engine: SpeakerEngine, samples: Samples) -> None:
+    """Let an engine tell the speakers of some speech apart; who they are is not compared. Blocks.
+
+    Raises:
+        ModelError: it failed, or took two minutes.
+    """
+    task = Task(engine, partial(engine.begin, Recording.of_samples(samples), 0), _ACCOUNT, kind="warm-up")
+    try:
+        scheduler.submit(task).result(_LONGEST)
+    except Exception as error:
+        why = error.__cause__ or error
+        raise ModelError(
+            f"{why}; unset LINGTING_SEGMENTATION_MODEL and LINGTING_SPEAKER_MODEL, or mend them"
+        ) from error
 
 
 def _unfit(name: str, what: str) -> ModelError:

@@ -56,9 +56,10 @@ def say(tokens: Sequence[str], *, amplitude: float = 0.3, gap: Seconds = GAP, le
 def _tone(band: int, amplitude: float) -> Samples:
     time = np.arange(round(TONE * SAMPLE_RATE)) / SAMPLE_RATE
     ramp = np.minimum(1.0, np.minimum(time, time[::-1]) / _RAMP)
-    return (amplitude * ramp * np.sin(2 * math.pi * _frequency(band) * time)).astype(np.float32)
+    return (amplitude * ramp * np.sin(2 * math.pi * frequency(band) * time)).astype(np.float32)
 
 
-def _frequency(band: int) -> float:
+def frequency(band: int) -> float:
+    """Hz in the middle of a bin."""
     low, high = (1127.0 * math.log1p(hz / 700.0) for hz in (20.0, 7600.0))
     return 700.0 * math.expm1((low + (band + 1) * (high - low) / 81.0) / 1127.0)

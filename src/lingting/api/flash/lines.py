@@ -72,12 +72,13 @@ class SentenceLines(HeldResponse):
 
 
 def timed(sentence: Sentence) -> dict[str, Any]:
-    """A sentence as flash writes it: times in whole milliseconds."""
-    return {
+    """A sentence as flash writes it: times in whole milliseconds, and who speaks where that was asked."""
+    content = {
         "text": sentence.text,
         "begin_time": max(0, round(sentence.start * 1000)),
         "end_time": round(sentence.end * 1000),
     }
+    return content | {"speaker": sentence.speaker} if sentence.speaker else content
 
 
 def _word(word: Word) -> dict[str, Any]:

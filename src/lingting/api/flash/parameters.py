@@ -14,6 +14,7 @@ FORMATS = ("wav", "mp3", "pcm", "flac", "ogg", "opus", "aac", "m4a", "mp4", "amr
 SAMPLE_RATES = (4000, 192_000)
 SENTENCE_SILENCES_MS = (100, 60_000)
 DEFAULT_SENTENCE_SILENCE_MS = 3000
+MAX_SPEAKERS = 50
 MAX_HOT_WORDS = hot_words.MAX_COUNT
 MAX_HOT_WORD_LENGTH = hot_words.MAX_LENGTH
 
@@ -22,7 +23,8 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 
 @dataclass(frozen=True, slots=True)
 class FlashParameters:
-    """The checked parameters of one request; `model` is None for the default."""
+    """The checked parameters of one request; `model` is None for the default, and
+    `speakers` where they are not wanted."""
 
     format: str = "wav"
     sample_rate: int = 16_000
@@ -30,6 +32,7 @@ class FlashParameters:
     model: str | None = None
     hot_words: tuple[str, ...] = ()
     convert_numbers: bool = False
+    speakers: int | None = None
 
 
 def parse(request: Request, *, convert_numbers: bool = False) -> FlashParameters:
@@ -55,6 +58,7 @@ def parse(request: Request, *, convert_numbers: bool = False) -> FlashParameters
         model=_value(request, "model") or None,
         hot_words=_hot_words(request),
         convert_numbers=_boolean(request, "convert_numbers", convert_numbers),
+        speakers=_speakers(request),
     )
 
 
@@ -87,6 +91,20 @@ def _boolean(request: Request, name: str, default: bool) -> bool:
     if text in ("", "true", "false", "1", "0"):
         return text in ("true", "1") if text else default
     raise FlashError(400, f"{name} must be true or false, got {_shown(text)}", name)
+
+
+def _speakers(request: Request) -> int | None:
+    """How many speakers to tell apart, 0 for as many as there are; None where that is not wanted."""
+    text = _value(request, "speakers").lower()
+    if text in ("", "false", "0"):
+        return None
+    if text == "true":
+        return 0
+    if text.isdecimal() and text.isascii() and int(text[:4]) <= MAX_SPEAKERS:
+        return int(text)
+    raise FlashError(
+        400, f"speakers must be true, false or a number up to {MAX_SPEAKERS}, got {_shown(text)}", "speakers"
+    )
 
 
 def _hot_words(request: Request) -> tuple[str, ...]:

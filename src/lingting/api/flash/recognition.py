@@ -57,6 +57,8 @@ async def _recognized(
     model = await models.chosen(service, principal, exchange.interface, parameters.model or "")
     held.enter_context(models.held(request, model))
     admission.require_room(request, principal, decoded=False, most_bytes=settings.flash_max_bytes)
+    if parameters.speakers is not None:
+        service.recognizer.require_speakers()
     limits = BodyLimits(settings.flash_max_bytes, settings.request_timeout_seconds)
     spooled = context_of(request).spool.file(body.chunks(request, limits))
     path, size = await held.enter_async_context(spooled)
@@ -131,6 +133,7 @@ def _options(request: Request, principal: Principal, parameters: FlashParameters
         language=admission.language(service_of(request).settings),
         hot_words=merged(parameters.hot_words, principal.hot_words),
         convert_numbers=parameters.convert_numbers,
+        speakers=parameters.speakers,
         max_sentence_silence=parameters.max_sentence_silence_ms / 1000,
     )
 

@@ -38,6 +38,9 @@ class Recognizer(Protocol):
     def admit_live(self, account: Account, model: str) -> None:
         """Pass while there is room for another live stream of this account and model; raises Overloaded."""
 
+    def require_speakers(self, seconds: float = 0.0) -> None:
+        """Pass where the speakers of a recording of this length can be told apart; raises NoSpeakers."""
+
     def recognize(self, recording: Recording, options: RecognitionOptions, account: Account) -> Awaitable[Transcript]:
         """The transcript; raises Overloaded or RecognitionFailed."""
 

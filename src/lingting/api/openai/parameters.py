@@ -12,10 +12,12 @@ from lingting.api.flash.parameters import FORMATS, MAX_HOT_WORD_LENGTH, MAX_HOT_
 from lingting.api.openai.errors import ParameterError
 from lingting.domain import Language
 
-ResponseFormat: TypeAlias = Literal["json", "text", "srt", "vtt", "verbose_json"]
+ResponseFormat: TypeAlias = Literal["json", "text", "srt", "vtt", "verbose_json", "diarized_json"]
 Granularity: TypeAlias = Literal["word", "segment"]
 RESPONSE_FORMATS: tuple[ResponseFormat, ...] = get_args(ResponseFormat)
 GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
+DIARIZING = "gpt-4o-transcribe-diarize"
+"""OpenAI's model that tells speakers apart; here it stands for the default one, with speakers."""
 STREAMED_FORMATS = ("json", "text")
 MAX_PROMPT_CHARACTERS = 8000
 
@@ -38,6 +40,11 @@ class Parameters:
     granularities: frozenset[Granularity] = frozenset({"segment"})
     stream: bool = False
     format: str = "wav"
+
+    @property
+    def tells_speakers(self) -> bool:
+        """Whether the speakers are to be told apart."""
+        return self.response_format == "diarized_json" or self.model == DIARIZING
 
 
 def parse(fields: Sequence[tuple[str, str]], filename: str) -> Parameters:
@@ -116,7 +123,7 @@ def _temperature(text: str) -> None:
 def _not_offered(values: dict[str, list[str]]) -> None:
     for name in ("known_speaker_names", "known_speaker_references"):
         if name in values:
-            raise ParameterError(f"{name} is not supported: speakers are not told apart here", name)
+            raise ParameterError(f"{name} is not supported: speakers are told apart, and not known by name", name)
     if any(_filled(values, "include")):
         raise ParameterError("include is not supported; word probabilities are not returned here", "include")
 

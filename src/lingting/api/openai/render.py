@@ -35,6 +35,8 @@ def content(
             return {"text": transcript.text, "usage": usage(transcript.duration)}
         case "verbose_json":
             return _verbose(transcript, granularities)
+        case "diarized_json":
+            return _diarized(transcript)
 
 
 def usage(duration: Seconds) -> dict[str, Any]:
@@ -63,6 +65,27 @@ def _verbose(transcript: Transcript, granularities: Collection[Granularity]) -> 
     if "segment" in granularities:
         answer["segments"] = [_segment(number, sentence) for number, sentence in enumerate(transcript.sentences)]
     return answer
+
+
+def _diarized(transcript: Transcript) -> dict[str, Any]:
+    segments = [
+        {
+            "type": "transcript.text.segment",
+            "id": f"seg_{number}",
+            "start": round(sentence.start, 3),
+            "end": round(sentence.end, 3),
+            "text": sentence.text,
+            "speaker": sentence.speaker,
+        }
+        for number, sentence in enumerate(transcript.sentences)
+    ]
+    return {
+        "task": "transcribe",
+        "duration": round(transcript.duration, 3),
+        "text": transcript.text,
+        "segments": segments,
+        "usage": usage(transcript.duration),
+    }
 
 
 def _word(word: Word) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from lingting.api.http.render import JSON
 from lingting.api.openai import form as openai_form
 from lingting.api.openai import render as openai_render
 from lingting.api.openai.errors import answer, content_of
-from lingting.api.openai.parameters import is_their_name, parse
+from lingting.api.openai.parameters import DIARIZING, is_their_name, parse
 from lingting.api.openai.stream import TextEvents
 from lingting.audio.recording import Recording
 from lingting.domain import SAMPLE_RATE, RecognitionOptions, Sentence
@@ -93,6 +93,8 @@ async def _answered(
     limits = BodyLimits(settings.flash_max_bytes, settings.request_timeout_seconds)
     async with openai_form.received(request, limits, context_of(request).spool) as form:
         parameters = parse(form.fields, form.filename)
+        if parameters.tells_speakers:
+            service.recognizer.require_speakers()
         held.enter_context(served.held(request, await _chosen(service, principal, parameters.model)))
         limit = TimeLimit.of(settings.flash_timeout_seconds)
         decoding = _recording(request, principal, form.file, parameters.format, held)
@@ -101,6 +103,7 @@ async def _answered(
         language=parameters.language or admission.language(settings),
         hot_words=merged(parameters.hot_words, principal.hot_words),
         model=exchange.model,
+        speakers=0 if parameters.tells_speakers else None,
     )
     async with admission.charged(request, principal, recording.duration):
         if parameters.stream:
@@ -158,7 +161,8 @@ async def _next(sentences: AsyncIterator[Sentence]) -> Sentence | None:
 
 async def _chosen(service: Backend, principal: Principal, name: str) -> str:
     """The model of a name; OpenAI's own names stand for the default one."""
-    asked = "" if is_their_name(name) and service.models.find(name) is None else name
+    theirs = is_their_name(name) or name == DIARIZING
+    asked = "" if theirs and service.models.find(name) is None else name
     return await served.chosen(service, principal, "transcriptions", asked)
 
 

@@ -77,6 +77,26 @@ OPENAI_SCHEMAS: Document = {
         *("model", "language", "prompt", "response_format", "temperature", "timestamp_granularities[]", "stream"),
     ),
     "Transcription": _object({"text": _text("What was said; empty when nothing was."), "usage": _USAGE}),
+    "DiarizedTranscription": _object(
+        {
+            "task": {"const": "transcribe", "type": "string"},
+            "duration": _number("Length of the audio in seconds."),
+            "text": _text("What was said."),
+            "segments": _list(
+                _object(
+                    {
+                        "type": {"const": "transcript.text.segment", "type": "string"},
+                        "id": _text("Names the segment."),
+                        "start": _SECONDS,
+                        "end": _SECONDS,
+                        "text": _text("A sentence, or the part of one that one speaker says."),
+                        "speaker": _text("Who says it: A, B and so on."),
+                    }
+                )
+            ),
+            "usage": _USAGE,
+        }
+    ),
     "VerboseTranscription": _object(
         {
             "task": {"const": "transcribe", "type": "string"},
@@ -151,7 +171,7 @@ def transcriptions(settings: Settings) -> Document:
     examples = {"json": {"text": text, "usage": usage}, "verbose_json": verbose | {"segments": [segment]}}
     delta = {"type": "transcript.text.delta", "delta": text}
     done = {"type": "transcript.text.done", "text": text, "usage": usage}
-    schema = {"anyOf": [reference("Transcription"), reference("VerboseTranscription")]}
+    schema = {"anyOf": [reference(f"{kind}Transcription") for kind in ("", "Verbose", "Diarized")]}
     plain = {"schema": {"type": "string"}}
     return {
         "tags": ["openai"],
@@ -162,7 +182,7 @@ def transcriptions(settings: Settings) -> Document:
             f"{settings.transcription_requests_per_second} requests a second for a tenant. With `stream=true` each "
             "sentence is an event `transcript.text.delta`, and `transcript.text.done` has the whole text; an error "
             "after the first event is an event `error` with the error object. Fields of other models are passed over, "
-            "except those that ask for speakers or word probabilities. Scope: `audio:transcriptions`."
+            "except those that ask for names of speakers or word probabilities. Scope: `audio:transcriptions`."
         ),
         "security": [{"tenantAccessToken": []}, {"apiKey": []}],
         "requestBody": {

@@ -170,7 +170,9 @@ SCHEMAS: Document = {
                                 "text": _text("What was said."),
                                 "begin_time": _integer("Milliseconds from the start of the file.", minimum=0),
                                 "end_time": _integer("Milliseconds from the start of the file.", minimum=0),
-                            }
+                                "speaker": _text("Who says it: A, B and so on, where speakers were asked for."),
+                            },
+                            required=["text", "begin_time", "end_time"],
                         ),
                     },
                 }
@@ -245,6 +247,12 @@ FLASH_PARAMETERS: list[Document] = [
             "",
         ),
         ("convert_numbers", "Write spoken numbers as digits.", {"type": "boolean", "default": False}, False),
+        (
+            "speakers",
+            "Tell speakers apart: true, or how many there are.",
+            {"type": "string", "default": "false"},
+            "false",
+        ),
     )
 ]
 
