@@ -56,8 +56,11 @@ PATIENCE_SECONDS = 120.0
 KEPT_SECONDS = 3.0
 """A connection that is silent for so long after an answer is one that is kept for another request."""
 MEMORY_BYTES = 100_000_000
-CLIENTS = {"malformed requests": 16, "mutated audio files": 3, "wrong messages": 8}
-LIVE_PATHS = ("/v1/realtime", "/v1/listen?encoding=linear16&sample_rate=16000&interim_results=true", "/")
+CLIENTS = {"malformed requests": 16, "mutated audio files": 3, "wrong messages": 8, "wrong Wyoming events": 8}
+FILES_PATH = "/v1/listen?interim_results=true"
+"""Where the sound of a WebSocket is a file that comes in pieces."""
+LIVE_PATHS = ("/v1/realtime", "/v1/listen?encoding=linear16&sample_rate=16000&interim_results=true", "/", FILES_PATH)
+WYOMING_HELLO = b'{"type":"describe"}\n'
 MESSAGES_A_SOCKET = 50
 EXPLAINED = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1012, 1013)
 """Codes with which a server may end a connection over what its client sent."""
@@ -81,6 +84,7 @@ class Server:
 
     process: psutil.Process
     address: tuple[str, int]
+    wyoming: tuple[str, int]
     key: str
     data_dir: Path
 
@@ -265,12 +269,89 @@ def wrong_message(rng: random.Random) -> bytes:
 def frame(rng: random.Random, content: bytes) -> bytes:
     """A frame of a client: text mostly, and now and then one that is no frame."""
     opcode = rng.choices((1, 2, 0, 3, 9, 10), (60, 30, 1, 1, 4, 4))[0]
-    content = content[:125] if opcode > 2 else content
+    whole = framed(opcode, content[:125] if opcode > 2 else content)
+    return mutated(rng, whole) if rng.random() < 0.003 else whole
+
+
+def framed(opcode: int, content: bytes) -> bytes:
+    """A frame of a client."""
     length = len(content)
     size = bytes([0x80 | length]) if length < 126 else b"\xfe" + length.to_bytes(2) if length < 65_536 else b""
-    size = size or b"\xff" + length.to_bytes(8)
-    whole = bytes([0x80 | opcode]) + size + b"\0\0\0\0" + content
-    return mutated(rng, whole) if rng.random() < 0.003 else whole
+    return bytes([0x80 | opcode]) + (size or b"\xff" + length.to_bytes(8)) + b"\0\0\0\0" + content
+
+
+WYOMING_TYPES = (
+    "audio-start",
+    "audio-chunk",
+    "audio-chunk",
+    "audio-chunk",
+    "audio-stop",
+    "transcribe",
+    "ping",
+    "x",
+    "",
+)
+WYOMING_FIELDS = ("rate", "width", "channels", "language", "transcript_names", "transcript_terms", "text", "timestamp")
+
+
+def wyoming_event(rng: random.Random) -> bytes:
+    """An event that is wrong in one of many ways, and now and then right."""
+    data: dict[str, Any] = {"rate": 16_000, "width": 2, "channels": 1}
+    for name in rng.sample(WYOMING_FIELDS, rng.choice((0, 0, 1, 2))):
+        data[name] = rng.choice(ODD)
+    payload = rng.randbytes(rng.choice((0, 1, 640, 2048)))
+    header: dict[str, Any] = {"type": rng.choice(WYOMING_TYPES), "payload_length": len(payload)}
+    content = json.dumps(data).encode()
+    if rng.random() < 0.5:
+        header["data_length"] = len(content)
+    else:
+        header["data"], content = data, b""
+    whole = json.dumps(header).encode() + b"\n" + content + payload
+    if rng.random() < 0.005:
+        header[rng.choice(list(header))] = rng.choice(ODD)
+        return json.dumps(header).encode() + b"\n" + content + payload
+    return mutated(rng, whole) if rng.random() < 0.005 else whole
+
+
+def wrong_wyoming(rng: random.Random) -> bytes:
+    """A Wyoming connection with its events, sent all at once."""
+    return WYOMING_HELLO + b"".join(wyoming_event(rng) for _ in range(MESSAGES_A_SOCKET))
+
+
+def wyoming_exchange(server: Server, sent: bytes) -> bytes:
+    """What the server answers on a Wyoming connection until its end."""
+    received = bytearray()
+    with socket.create_connection(server.wyoming, timeout=PATIENCE_SECONDS) as connection:
+        try:
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+            while chunk := connection.recv(65_536):
+                received += chunk
+        except (ConnectionResetError, BrokenPipeError):
+            pass
+    return bytes(received)
+
+
+def wyoming_problem(answer: bytes) -> str:
+    """What is wrong with the events of an answer; empty when nothing is, or when the last bytes were lost."""
+    at = 0
+    while (end := answer.find(b"\n", at)) >= 0:
+        try:
+            header = json.loads(answer[at:end])
+            at = end + 1 + header.get("data_length", 0) + header.get("payload_length", 0)
+            data = json.loads(answer[end + 1 : end + 1 + header.get("data_length", 0)] or b"{}")
+        except ValueError:
+            return "" if at > len(answer) else "no Wyoming event"
+        if data.get("code") == "server-error":
+            return "the server failed on a Wyoming connection"
+    return ""
+
+
+def pieces(rng: random.Random) -> list[bytes]:
+    """A broken file in pieces, as frames."""
+    file = mutated(rng, encoded(rng.choice(list(ENCODINGS)), b""))
+    size = len(file) // (MESSAGES_A_SOCKET // 2) + 1
+    return [framed(2, file[start : start + size]) for start in range(0, len(file), size)]
 
 
 def wrong_socket(rng: random.Random, key: str) -> bytes:
@@ -281,7 +362,8 @@ def wrong_socket(rng: random.Random, key: str) -> bytes:
         f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
         f"Authorization: Bearer {key}\r\n\r\n"
     )
-    frames = b"".join(frame(rng, wrong_message(rng)) for _ in range(MESSAGES_A_SOCKET))
+    made = pieces(rng) if path == FILES_PATH else []
+    frames = b"".join([*made, *(frame(rng, wrong_message(rng)) for _ in range(MESSAGES_A_SOCKET - len(made)))])
     return head.encode() + frames + b"\x88\x82\0\0\0\0" + (1000).to_bytes(2)
 
 
@@ -361,7 +443,10 @@ class Findings:
     def take(self, server: Server, sent: bytes) -> None:
         started = time.monotonic()
         try:
-            if b"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-" in sent[:200]:
+            if sent.startswith(WYOMING_HELLO):
+                answer = wyoming_exchange(server, sent)
+                found = wyoming_problem(answer)
+            elif b"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-" in sent[:200]:
                 answer = socket_exchange(server, sent)
                 found = socket_problem(answer)
             else:
@@ -373,7 +458,7 @@ class Findings:
             answer, found = b"", f"no connection: {error}"
         with self._lock:
             self.slowest = max(self.slowest, time.monotonic() - started)
-            self.statuses[answer[9:12].decode("latin-1") or "cut"] += 1
+            self.statuses["event" if answer[:1] == b"{" else answer[9:12].decode("latin-1") or "cut"] += 1
             if found:
                 self.wrong.append((found, sent, answer))
 
@@ -418,17 +503,17 @@ def grown(before: Health, after: Health) -> list[str]:
     return found
 
 
-def started(data_dir: Path, port: int) -> tuple[subprocess.Popen[str], str]:
-    """A server on this port with its own data folder, and its demo key."""
+def started(data_dir: Path, port: int, wyoming_port: int) -> tuple[subprocess.Popen[str], str]:
+    """A server on these ports with its own data folder, and a key."""
     environment = {**os.environ, **{f"LINGTING_{name}": value for name, value in SETTINGS.items()}}
     environment |= {"LINGTING_DATA_DIR": str(data_dir), "LINGTING_PORT": str(port)}
-    command = [str(Path(sys.executable).with_name("lingting")), "serve"]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    command = str(Path(sys.executable).with_name("lingting"))
+    making = [command, "keys", "create", "fuzz", "--tenant", "default", "--json"]
+    key = json.loads(subprocess.run(making, env=environment, check=True, capture_output=True).stdout)["key"]
+    environment |= {"LINGTING_WYOMING_PORT": str(wyoming_port), "LINGTING_KEYLESS_KEY": key}
+    process = subprocess.Popen([command, "serve"], env=environment, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    key = ""
     for line in process.stdout:
-        if match := re.match(r"\s+API key\s+(\S+)", line):
-            key = match[1]
         if line.startswith("Ready on"):
             return process, key
     sys.exit("the server did not start")
@@ -455,13 +540,24 @@ def report(name: str, findings: Findings, seconds: float) -> None:
         print(f"  {found}\n    sent {sent[:1500]!r}\n    got {answer[:600]!r}")
 
 
-def rounds(server: Server, requests: int, files: int, sockets: int, seed: int) -> Iterator[str]:
+@dataclass(frozen=True)
+class Counts:
+    """How much of each is sent."""
+
+    requests: int
+    files: int
+    sockets: int
+    wyoming: int
+
+
+def rounds(server: Server, counts: Counts, seed: int) -> Iterator[str]:
     """Everything that is wrong, in words."""
     speech = (server.data_dir / "sample" / "sample.wav").read_bytes()
     makers = {
-        "malformed requests": (lambda rng: malformed(rng, server.key), requests),
-        "mutated audio files": (lambda rng: mutated_audio(rng, server.key, speech), files),
-        "wrong messages": (lambda rng: wrong_socket(rng, server.key), sockets),
+        "malformed requests": (lambda rng: malformed(rng, server.key), counts.requests),
+        "mutated audio files": (lambda rng: mutated_audio(rng, server.key, speech), counts.files),
+        "wrong messages": (lambda rng: wrong_socket(rng, server.key), counts.sockets),
+        "wrong Wyoming events": (wrong_wyoming, counts.wyoming),
     }
     for name, (make, count) in makers.items():
         run(server, make, max(30 if count > 30 else 3, count // 10), CLIENTS[name], seed + 1)
@@ -476,6 +572,12 @@ def rounds(server: Server, requests: int, files: int, sockets: int, seed: int) -
     yield from grown(before, after)
 
 
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
 def main() -> int:
     """Runs the whole thing; 0 when nothing is wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -483,18 +585,20 @@ def main() -> int:
     parser.add_argument("--requests", type=int, help="how many malformed requests")
     parser.add_argument("--files", type=int, help="how many mutated audio files")
     parser.add_argument("--sockets", type=int, help=f"how many WebSockets with {MESSAGES_A_SOCKET} wrong messages each")
+    parser.add_argument("--wyoming", type=int, help="how many Wyoming connections with as many wrong events each")
     parser.add_argument("--seed", type=int, default=1, help="another seed sends other requests")
     options = parser.parse_args()
     requests = options.requests or (800 if options.short else 20_000)
     files = options.files or (80 if options.short else 2000)
     sockets = options.sockets or (24 if options.short else 10_000 * len(LIVE_PATHS) // MESSAGES_A_SOCKET)
+    wyoming = options.wyoming or (8 if options.short else 10_000 // MESSAGES_A_SOCKET)
     with tempfile.TemporaryDirectory() as folder:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
-        process, key = started(Path(folder), port)
+        port, wyoming_port = free_port(), free_port()
+        process, key = started(Path(folder), port, wyoming_port)
         try:
-            server = Server(psutil.Process(process.pid), ("127.0.0.1", port), key, Path(folder))
-            wrong = Counter(rounds(server, requests, files, sockets, options.seed))
+            addresses = ("127.0.0.1", port), ("127.0.0.1", wyoming_port)
+            server = Server(psutil.Process(process.pid), *addresses, key, Path(folder))
+            wrong = Counter(rounds(server, Counts(requests, files, sockets, wyoming), options.seed))
         finally:
             process.send_signal(signal.SIGTERM)
             code = process.wait(60)

@@ -21,3 +21,4 @@ def test_malformed_requests_and_mutated_files_leave_the_server_well() -> None:
     assert "malformed requests: 800" in done.stdout
     assert "mutated audio files: 80" in done.stdout
     assert "wrong messages: 24" in done.stdout
+    assert "wrong Wyoming events: 8" in done.stdout
