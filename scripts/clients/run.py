@@ -3,7 +3,7 @@
     .venv/bin/python scripts/clients/run.py              everything; CI runs it
     .venv/bin/python scripts/clients/run.py pipecat      some of them, by their names
 
-openai-agents, LiveKit, Pipecat, wyoming-bench and the Node SDKs are installed from locks beside this file into
+openai-agents, LiveKit, Pipecat, Wyoming's programs and the Node SDKs are installed from locks beside this file into
 `.cache/clients`, apart from the server's environment; wyoming-openai, which needs Python 3.12, into one of its own.
 """
 
@@ -86,15 +86,14 @@ def node() -> Path:
     return folder
 
 
-def heard(command: list[str | Path], environment: dict[str, str]) -> str:
-    """What a program prints; it must end well, and have heard the recording."""
+def heard(command: list[str | Path], environment: dict[str, str], folder: Path = ROOT) -> None:
+    """Run a program, which must end well and print what it heard of the recording."""
     done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE, cwd=ROOT
+        command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE, cwd=folder
     )
     print(done.stdout, end="", flush=True)
     if done.returncode or SAID not in done.stdout:
         raise Failed(f"{Path(command[-1]).name} ended with {done.returncode}:\n{done.stderr[-3000:]}")
-    return done.stdout
 
 
 def python_program(name: str, place: Place) -> None:
@@ -114,6 +113,17 @@ def node_openai(place: Place) -> None:
     """OpenAI's SDK for Node, which speaks TLS only."""
     address = {"URL": f"https://127.0.0.1:{place.secure.port}", "KEY": place.secure.key}
     heard(["node", node() / "openai.mjs", place.sample], place.environment | address)
+
+
+def wyoming_page(place: Place) -> None:
+    """The program of the page about Wyoming, as it is printed."""
+    page = (ROOT / "docs" / "caller" / "wyoming.md").read_text(encoding="utf-8")
+    folder = place.corpus.parent
+    found = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    if found is None:
+        raise Failed("the page about Wyoming shows no program")
+    (folder / "page.py").write_text(found[1].replace("10300", str(place.wyoming_port)), encoding="utf-8")
+    heard([installed("clients", sys.executable) / "bin" / "python", "page.py"], place.environment, folder)
 
 
 def wyoming_bench(place: Place, port: int = 0) -> None:
@@ -179,6 +189,7 @@ CLIENTS = {
     "openai-agents": lambda place: python_program("openai_agents_sdk", place),
     "livekit": lambda place: python_program("livekit_plugins", place),
     "pipecat": lambda place: python_program("pipecat_services", place),
+    "wyoming-page": wyoming_page,
     "wyoming-bench": wyoming_bench,
     "wyoming-openai": wyoming_openai,
 }
@@ -203,8 +214,9 @@ def main() -> int:
     failed = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        sample, corpus = folder / "sample.wav", folder / "corpus"
+        sample, corpus = folder / "data" / "sample" / "sample.wav", folder / "corpus"
         corpus.mkdir()
+        sample.parent.mkdir(parents=True)
         sample.write_bytes(samples.contents()["sample.wav"])
         shutil.copy(sample, corpus / "sample_01.wav")
         (corpus / "sample_01.txt").write_text(samples.TEXT, encoding="utf-8")
