@@ -15,7 +15,7 @@ from lingting.audio.voice import VoiceDetector
 from lingting.domain import SAMPLE_RATE, Account
 from lingting.errors import Overloaded
 from lingting.recognition.engine import Need, Outcome, Request, Work
-from lingting.recognition.live import LiveConfig
+from lingting.recognition.live import LiveConfig, LiveSession
 from lingting.recognition.oneshot import Recognizer
 from lingting.recognition.openings import Openings
 from lingting.recognition.partials import LiveEngines
@@ -85,15 +85,45 @@ def test_streams_that_take_the_place_of_others_are_not_taken_for_more(monkeypatc
     monkeypatch.setattr("lingting.recognition.openings.time.monotonic", lambda: now[0])
     openings = Openings()
     for _ in range(20):
-        openings.opened()
+        openings.opened(Account())
     assert openings.new == 20
     for _ in range(60):
         now[0] += 1.0
-        openings.closed()
-        openings.opened()
+        openings.closed(Account())
+        openings.opened(Account())
     assert openings.new < 0.1
-    openings.opened()
+    openings.opened(Account())
     assert 1.0 <= openings.new < 1.1
+
+
+def test_a_tenant_within_its_share_is_taken_though_another_has_filled_the_machine() -> None:
+    engine = Slow()
+
+    async def work(recognizer: Recognizer, scheduler: Scheduler) -> None:
+        now = time.monotonic()
+        for need, kind in ((Need.GUESS, "guess"), (Need.BEST, "final")):
+            await asyncio.wrap_future(scheduler.submit(live_task(engine, need, kind, now)))
+
+        def fill(tenant: str, weight: float = 1.0) -> int:
+            taken = 0
+            with pytest.raises(Overloaded):
+                while True:
+                    opened.append(recognizer.open_live(None, Account(tenant, weight=weight)))
+                    taken += 1
+            return taken
+
+        opened: list[LiveSession] = []
+        loud = fill("loud")
+        assert loud > 5
+        with pytest.raises(Overloaded):
+            recognizer.open_live(None, Account("loud"))
+        assert loud - 2 <= fill("quiet") <= loud
+        assert loud * 1.5 <= fill("twice the weight", 2.0) <= loud * 2
+        for session in opened:
+            session.abort()
+        recognizer.open_live(None, Account("loud")).abort()
+
+    with_recognizer(work, engine)
 
 
 def test_no_speaker_is_taken_while_live_text_comes_late() -> None:

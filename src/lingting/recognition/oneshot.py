@@ -115,19 +115,22 @@ class Recognizer:
             raise Overloaded(f"the predicted wait is {wait:.0f} s; try again later", retry_after=wait - self._max_wait)
 
     def admit_live(self, account: Account | None = None, model: str = "") -> None:
-        """Pass while there is room for another live session of a model, empty for the default one.
+        """Pass while there is room for another live session of a model, empty for the default one, or while it is
+        other tenants that have more than their share of what is open.
 
         Raises:
             Overloaded: live text comes late already, or would with those that have just begun; or the model is not
                 loaded.
         """
         self.admit(account, live=True)
+        with self._hold(model) as engines:
+            cost = self._live_cost(engines)
+        if self._openings.within_share(account or Account()):
+            return
         lag = self._scheduler.live_lag()
         if lag > self._max_lag:
             raise Overloaded(f"live text comes {lag:.0f} s late; try again later", retry_after=lag)
         new = self._openings.new + 1
-        with self._hold(model) as engines:
-            cost = self._live_cost(engines)
         expected = self._scheduler.load() + new * cost
         if expected > _FULL * self._scheduler.lanes and math.isfinite(self._max_lag):
             raise Overloaded(f"{new:.0f} streams begin at once; try again in a moment", retry_after=SHOWS_AFTER / 2)
@@ -266,8 +269,9 @@ class Recognizer:
             self.admit_live(account, options.model)
         held = ExitStack()
         engines = held.enter_context(self._hold(options.model))
-        self._openings.opened()
-        held.callback(self._openings.closed)
+        whose = account or Account()
+        self._openings.opened(whose)
+        held.callback(self._openings.closed, whose)
         return LiveSession(
             self._scheduler,
             engines,

@@ -1,11 +1,12 @@
-"""How many live sessions are open, and how many of them are so new that their cost does not show yet."""
+"""How many live sessions are open, whose they are, and how many are so new that their cost does not show yet."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 
-from lingting.domain import Seconds
+from lingting.domain import Account, Seconds
 
 SHOWS_AFTER: Seconds = 10.0
 """Time constant with which the cost of a session comes to show in what the machine does."""
@@ -16,6 +17,8 @@ class Openings:
 
     def __init__(self) -> None:
         self.open = 0
+        self._tenants: Counter[str] = Counter()
+        self._weights: dict[str, float] = {}
         self._usual = 0.0
         self._at = time.monotonic()
 
@@ -24,15 +27,26 @@ class Openings:
         """Sessions that are open above the number of the last seconds."""
         return max(0.0, self.open - self._settle())
 
-    def opened(self) -> None:
-        """A session began."""
+    def within_share(self, account: Account) -> bool:
+        """Whether the account's tenant, with a session more, has no more than its share of those that are open: then
+        others are the cause of what waits. Alone, a tenant has all of them, and is."""
+        weights = self._weights | {account.tenant: account.weight}
+        return self._tenants[account.tenant] + 1 <= self.open * account.weight / sum(weights.values())
+
+    def opened(self, account: Account) -> None:
+        """A session of this account began."""
         self._settle()
         self.open += 1
+        self._tenants[account.tenant] += 1
+        self._weights[account.tenant] = account.weight
 
-    def closed(self) -> None:
-        """A session ended."""
+    def closed(self, account: Account) -> None:
+        """A session of this account ended."""
         self._settle()
         self.open -= 1
+        self._tenants[account.tenant] -= 1
+        if not self._tenants[account.tenant]:
+            del self._tenants[account.tenant], self._weights[account.tenant]
 
     def _settle(self) -> float:
         """The number of the last seconds, up to now."""
