@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -58,13 +61,23 @@ def command(
     options(parser)
     given = parser.parse_args()
     progress = Console(stderr=True)
+    began, before = time.monotonic(), _others()
     with TemporaryDirectory(prefix="lingting-load-") as folder:
         result = run(given, prepare(Path(folder)), lambda line: progress.print(line, style="dim", markup=False))
+    others = (_others() - before) / (time.monotonic() - began)
+    result = replace(result, figures={**result.figures, "cores_that_others_used": max(0.0, others)})
     if given.json:
         sys.stdout.write(json.dumps(_plain(result), ensure_ascii=False, indent=2) + "\n")
     else:
         _show(result, Console())
     return 0 if result.kept else 1
+
+
+def _others() -> float:
+    """CPU seconds of this machine that neither this process nor those that it started have used."""
+    machine, own = psutil.cpu_times(), os.times()
+    busy = machine.user + machine.nice + machine.system
+    return busy - (own.user + own.system + own.children_user + own.children_system)
 
 
 def _plain(result: Result) -> dict[str, Any]:

@@ -1,11 +1,18 @@
-"""Clients that are slow, or say or read nothing: each holds one connection for as long as the server lets it."""
+"""Clients that are slow, or say or read nothing: each holds one connection for as long as the server lets it.
+
+`python -m bench.slow PORT KEY COUNT [tls]` is a crowd of them that come again when they are cut, until it is killed. It
+gives way to the server on the machine, as the machines of other people would.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
+import os
 import ssl
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -13,6 +20,10 @@ from bench.player import FLASH_PATH
 
 BYTE_SECONDS = 0.5
 """Between two bytes of a slow sender."""
+AGAIN_SECONDS = 1.0
+PER_ADDRESS = 60
+"""Connections from each address: the server has a limit of them."""
+NICENESS = 5
 
 
 @functools.cache
@@ -111,6 +122,19 @@ SLOW: dict[str, Callable[[Peer], Awaitable[None]]] = {
 }
 
 
+async def crowd(peers: Sequence[Peer], count: int) -> None:
+    """So many at any time, who come from these addresses in turn."""
+    kinds = itertools.islice(itertools.cycle(SLOW.values()), count)
+    await asyncio.gather(*(_again(act, peers[n % len(peers)]) for n, act in enumerate(kinds)))
+
+
+async def _again(act: Callable[[Peer], Awaitable[None]], peer: Peer) -> None:
+    while True:
+        with suppress(OSError, ssl.SSLError):
+            await act(peer)
+        await asyncio.sleep(AGAIN_SECONDS)
+
+
 async def _byte_by_byte(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, content: bytes) -> None:
     with suppress(OSError):
         for start in range(len(content)):
@@ -129,3 +153,15 @@ async def _until_cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
                 pass
     finally:
         writer.transport.abort()
+
+
+def main() -> None:
+    with suppress(OSError):
+        os.nice(NICENESS)
+    port, key, count, *tls = sys.argv[1:]
+    addresses = [f"127.0.1.{n + 1}" for n in range(int(count) // PER_ADDRESS + 1)]
+    asyncio.run(crowd([Peer(int(port), key, address, bool(tls)) for address in addresses], int(count)))
+
+
+if __name__ == "__main__":
+    main()

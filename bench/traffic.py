@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-import json
 import os
 import random
 from collections.abc import Awaitable, Callable
@@ -19,12 +18,10 @@ import av
 import httpx
 import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
-from wyoming.asr import Transcribe, Transcript
-from wyoming.audio import AudioChunk, AudioStart, AudioStop
-from wyoming.client import AsyncTcpClient
 
 from bench.clips import load, pcm
-from bench.player import FLASH_PATH, PACKET_BYTES, PACKET_SECONDS, STREAM_PATH, Connection, bodies, play
+from bench.player import FLASH_PATH, PACKET_BYTES, PACKET_SECONDS, STREAM_PATH, Connection, bodies
+from bench.speakers import HTTP, PROTOCOLS, Plan, speak
 from lingting.domain import SAMPLE_RATE, Samples
 
 if TYPE_CHECKING:
@@ -62,14 +59,12 @@ class Caller:
         port: of the server, on this machine.
         key: the bearer.
         wyoming_port: of its Wyoming, 0 where it has none.
-        speed: times faster than it was spoken live sound is sent.
         address: where requests come from, if not from the usual address of this machine.
     """
 
     port: int
     key: str
     wyoming_port: int = 0
-    speed: float = 1.0
     address: str = ""
 
     @property
@@ -81,7 +76,7 @@ class Caller:
 
     async def pace(self) -> None:
         """Wait for as long as a packet is spoken."""
-        await asyncio.sleep(PACKET_SECONDS / self.speed)
+        await asyncio.sleep(PACKET_SECONDS)
 
     async def post(self, path: str, **named: Any) -> httpx.Response:
         """One request over a connection of its own."""
@@ -104,16 +99,17 @@ Kind = Callable[[Caller, Speech], Awaitable[str]]
 """A kind of caller: gives the text it got, empty where it wants none; raises Wrong, or what its library raises."""
 
 
-async def stream(caller: Caller, speech: Speech) -> str:
-    """A live stream of packets, in real time whatever the caller's speed."""
-    connection = Connection(caller.port, caller.key)
-    try:
-        played = await play(connection, 0, speech.pcm, asyncio.get_running_loop().time)
-    finally:
-        connection.close()
-    if played.failure:
-        raise Wrong(played.failure)
-    return played.final
+def live(protocol: str) -> Kind:
+    """Those who speak over one of the live protocols of `bench.speakers`."""
+
+    async def call(caller: Caller, speech: Speech) -> str:
+        plan = Plan(caller.port, caller.wyoming_port, caller.key, [], [], [])
+        spoken = await speak(plan, protocol, 0, speech.pcm)
+        if spoken.failure:
+            raise Wrong(spoken.failure)
+        return spoken.text
+
+    return call
 
 
 async def deserted_stream(caller: Caller, speech: Speech) -> str:
@@ -155,80 +151,6 @@ async def recorded_deepgram(caller: Caller, speech: Speech) -> str:
     headers = {"Content-Type": f"audio/{speech.format}"}
     answer = _good(await caller.post("/v1/listen?model=nova-3", content=speech.encoded, headers=headers))
     return str(answer["results"]["channels"][0]["alternatives"][0]["transcript"])
-
-
-async def realtime(caller: Caller, speech: Speech) -> str:
-    """OpenAI's Realtime transcription, whose turns the server finds."""
-    async with asyncio.timeout(PATIENCE), caller.socket("/v1/realtime?intent=transcription") as connection:
-        sound = {"input": {"format": {"type": "audio/pcm", "rate": 16000}}}
-        session = {"type": "session.update", "session": {"type": "transcription", "audio": sound}}
-        await connection.send(json.dumps(session))
-        for piece in caller.pieces(speech.pcm):
-            await caller.pace()
-            audio = base64.b64encode(piece).decode()
-            await connection.send(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
-        await connection.send('{"type": "input_audio_buffer.commit"}')
-        await connection.send('{"type": "input_audio_buffer.clear"}')
-        texts: list[str] = []
-        committed, cleared = 0, False
-        while not cleared or len(texts) < committed:
-            event = json.loads(await connection.recv())
-            if event["type"] == "error":
-                raise Wrong(f"realtime: {event['error']}")
-            committed += event["type"] == "input_audio_buffer.committed"
-            cleared = cleared or event["type"] == "input_audio_buffer.cleared"
-            if event["type"].endswith(".completed"):
-                texts.append(event["transcript"])
-        return "".join(texts)
-
-
-async def live_deepgram(caller: Caller, speech: Speech) -> str:
-    """Deepgram's live protocol."""
-    query = "model=nova-3&encoding=linear16&sample_rate=16000&interim_results=true&language=multi"
-    async with asyncio.timeout(PATIENCE), caller.socket(f"/v1/listen?{query}") as connection:
-        for piece in caller.pieces(speech.pcm):
-            await caller.pace()
-            await connection.send(piece)
-        await connection.send('{"type": "CloseStream"}')
-        text = ""
-        while (message := json.loads(await connection.recv()))["type"] != "Metadata":
-            if message["type"] == "Results" and message["is_final"]:
-                text += message["channel"]["alternatives"][0]["transcript"]
-        return text
-
-
-async def funasr(caller: Caller, speech: Speech) -> str:
-    """FunASR's protocol in its mode 2pass."""
-    async with asyncio.timeout(PATIENCE), caller.socket("/") as connection:
-        first = {"mode": "2pass", "wav_name": "x", "is_speaking": True, "itn": False, "chunk_size": [5, 10, 5]}
-        await connection.send(json.dumps(first))
-        for piece in caller.pieces(speech.pcm):
-            await caller.pace()
-            await connection.send(piece)
-        await connection.send('{"is_speaking": false}')
-        text, ended = "", False
-        while not ended:
-            message = json.loads(await connection.recv())
-            ended = message["is_final"]
-            text += message["text"] if message["mode"] == "2pass-offline" else ""
-        return text
-
-
-async def wyoming(caller: Caller, speech: Speech) -> str:
-    """Wyoming, as Home Assistant speaks it."""
-    async with asyncio.timeout(PATIENCE), AsyncTcpClient("127.0.0.1", caller.wyoming_port) as client:
-        await client.write_event(Transcribe().event())
-        await client.write_event(AudioStart(rate=16_000, width=2, channels=1).event())
-        for piece in caller.pieces(speech.pcm):
-            await caller.pace()
-            await client.write_event(AudioChunk(rate=16_000, width=2, channels=1, audio=piece).event())
-        await client.write_event(AudioStop().event())
-        while (event := await client.read_event()) is not None:
-            if event.type == "error":
-                raise Wrong(f"wyoming: {event.data}")
-            if Transcript.is_type(event.type):
-                return Transcript.from_event(event).text
-        raise Wrong("wyoming: the connection ended before the text")
 
 
 async def deserted_socket(caller: Caller, speech: Speech) -> str:
@@ -273,11 +195,7 @@ async def deserted_upload(caller: Caller, speech: Speech) -> str:
 
 
 SPEAKING: dict[str, Kind] = {
-    "stream_recognize": stream,
-    "realtime": realtime,
-    "deepgram live": live_deepgram,
-    "funasr": funasr,
-    "wyoming": wyoming,
+    **{protocol: live(protocol) for protocol in (HTTP, *PROTOCOLS)},
     "file_recognize": file_recognize,
     "flash": flash,
     "transcriptions": transcriptions,

@@ -9,7 +9,7 @@ WebSocket; whoever is cut comes again. They come from several addresses of this 
 one who asks `/healthz` are measured before and meanwhile, and what the server has open behind it.
 
 Fails when one of the two callers fails, when `/healthz` takes over 250 ms more than alone or a file over twice as long
-(p95), or when a connection of theirs is still open when the time of the settings for slow senders is over.
+(p95), or when the server holds on to what they leave behind.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import argparse
 import asyncio
 import itertools
 import ssl
+import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,13 +39,13 @@ from bench.place import Place
 from bench.player import FLASH_PATH
 from bench.promises import Result, command
 from bench.server import Server
-from bench.slow import SLOW, Peer, believing
+from bench.slow import believing
 from bench.stats import Summary
 from bench.targets import Target, at_least, at_most
 from bench.traffic import Speech, speeches
 
-PER_ADDRESS = 60
-"""Of each address, of which the server has a limit."""
+ROOT = Path(__file__).resolve().parents[1]
+GROW_SECONDS = 60.0
 SENDER_SECONDS = 10
 ALONE_SECONDS = 10.0
 GONE_SECONDS = 60.0
@@ -100,37 +101,24 @@ class Callers:
                 self.failures.append(f"{path}: HTTP {answer.status_code} {answer.text[:100]}")
 
 
-class Crowd:
-    """Slow clients, of whom so many are there at any time."""
-
-    def __init__(self, peers: Sequence[Peer], count: int) -> None:
-        kinds = itertools.islice(itertools.cycle(SLOW.values()), count)
-        self._clients = [(act, peers[n % len(peers)]) for n, act in enumerate(kinds)]
-        self.connections = 0
-
-    async def stay(self) -> None:
-        """Connect again and again until cancelled."""
-        await asyncio.gather(*(self._again(act, peer) for act, peer in self._clients))
-
-    async def _again(self, act: Callable[[Peer], Awaitable[None]], peer: Peer) -> None:
-        while True:
-            self.connections += 1
-            with suppress(OSError, ssl.SSLError):
-                await act(peer)
-            await asyncio.sleep(1.0)
+@contextmanager
+def crowd(server: Server, key: str, count: int, *, tls: bool) -> Iterator[None]:
+    """So many slow clients, in a process of their own."""
+    arguments = [str(server.port), key, str(count), *(["tls"] if tls else [])]
+    process = subprocess.Popen([sys.executable, "-m", "bench.slow", *arguments], cwd=ROOT)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
-async def beside(crowd: Crowd, callers: Callers, seconds: float, peak: Callable[[], int]) -> int:
-    """The callers beside the crowd; how many sockets the server had meanwhile."""
-    staying = asyncio.create_task(crowd.stay())
-    await asyncio.sleep(3)
-    asking = asyncio.create_task(callers.ask(seconds))
-    await asyncio.sleep(seconds / 2)
-    most = await asyncio.to_thread(peak)
-    await asking
-    staying.cancel()
-    await asyncio.wait({staying})
-    return most
+def filled(server: Server, sockets: int) -> int:
+    """Wait until most of them are there; how many sockets the server has then."""
+    deadline = time.monotonic() + GROW_SECONDS
+    while (have := server.use.sockets) < sockets and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return have
 
 
 def gone(server: Server, before: int) -> float:
@@ -170,10 +158,11 @@ def run(given: argparse.Namespace, place: Place, say: Callable[[str], None]) -> 
             asyncio.run(Callers(url, server.key, said).ask(3.0))
             asyncio.run(alone.ask(ALONE_SECONDS))
             before = server.use
-            addresses = [f"127.0.1.{n + 1}" for n in range(given.clients // PER_ADDRESS + 1)]
-            crowd = Crowd([Peer(server.port, server.key, one, bool(tls)) for one in addresses], given.clients)
-            say(f"{name}: {given.clients} slow clients from {len(addresses)} addresses for {given.seconds:.0f} s")
-            most = asyncio.run(beside(crowd, crowded, given.seconds, lambda server=server: server.use.sockets))
+            slow = server.new_key("slow", "slow")
+            say(f"{name}: {given.clients} slow clients for {given.seconds:.0f} s")
+            with crowd(server, slow, given.clients, tls=bool(tls)):
+                most = filled(server, before.sockets + given.clients // 2)
+                asyncio.run(crowded.ask(given.seconds))
             took = gone(server, before.sockets)
             after = server.use
         health, files = (
@@ -181,7 +170,6 @@ def run(given: argparse.Namespace, place: Place, say: Callable[[str], None]) -> 
             for a, b in ((alone.health, crowded.health), (alone.files, crowded.files))
         )
         figures[name] = {
-            "slow connections": crowd.connections,
             "server's sockets": most,
             "healthz p95 ms alone": 1000 * health[0],
             "beside them": 1000 * health[1],

@@ -1,29 +1,38 @@
-"""What people say is nowhere on the disk: not in the data folder, the log, or the temporary folder, crash or not."""
+"""What people say is nowhere on the disk: not in the data folder, the log, or the temporary folder, crash or not.
+
+A journal on disk is the exception that an operator asks for: encrypted, and gone with the stream.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
 import re
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import requests
 
+from bench.speakers import PROTOCOLS, Plan, speak
 from tests.api.serving import FILE, FLASH, STREAM, TRANSCRIPTIONS
 from tests.clients.hearing import mandarin, plain
-from tests.clients.test_live_protocols import by_deepgram, by_funasr, by_realtime, by_stream
-from tests.conftest import LiveServer, free_port, start_server
+from tests.clients.test_live_protocols import by_stream
+from tests.conftest import LINGTING, LiveServer, free_port, start_server
 from tests.recordings import Recording
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 _PIECE = 48
+ONE_TEXT = 1000
+"""The journal keeps the text of a stream for a minute, encrypted."""
 DUMPS_ALLOWED = ("sh", "-c", 'ulimit -c unlimited 2>/dev/null; exec "$@"', "sh")
 
 
@@ -85,10 +94,33 @@ def by_files(server: LiveServer, said: Recording) -> list[str]:
     ]
 
 
+def by_protocols(server: LiveServer, said: Recording, wyoming_port: int) -> list[str]:
+    """The texts of the live protocols."""
+    plan = Plan(int(server.url.rsplit(":", 1)[1]), wyoming_port, server.key, [], [], [])
+    spoken = [asyncio.run(speak(plan, protocol, 0, said.pcm, pace=0)) for protocol in PROTOCOLS]
+    assert [one.failure for one in spoken] == [""] * len(PROTOCOLS)
+    return [one.text for one in spoken]
+
+
+def new_key(data: Path) -> str:
+    """A key that is there before the first start: clients of Wyoming cannot send one."""
+    command = [LINGTING, "keys", "create", "hearing", "--json"]
+    environment = {**os.environ, "LINGTING_DATA_DIR": str(data)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return str(json.loads(done.stdout)["key"])
+
+
+def journalled(data: Path) -> int:
+    """Bytes in the journal."""
+    sizes = [file.stat().st_size for file in (data / "journal").rglob("*") if file.is_file()]
+    return sum(sizes)
+
+
 def half_a_stream(server: LiveServer, said: Recording) -> None:
     """A stream that is never ended, at the point where the server has heard most of it."""
     config = {"stream_id": "b" * 16, "sequence_id": 0, "action": 1, "format": "pcm", "engine_type": "16k_auto"}
-    body = {"speech": {"speech": base64.b64encode(said.pcm).decode()}, "config": config}
+    heard = said.pcm[: len(said.pcm) * 3 // 8 * 2]  # it breaks off in a word, so nothing of it is final yet
+    body = {"speech": {"speech": base64.b64encode(heard).decode()}, "config": config}
     reply = requests.post(server.url + STREAM, json=body, headers={"Authorization": f"Bearer {server.key}"}, timeout=60)
     assert reply.json()["code"] == 0
 
@@ -114,15 +146,23 @@ def test_after_all_interfaces_and_a_crash_no_file_holds_sound_or_text(
     tmp_path: Path, model_dir: Path, temporary: Path
 ) -> None:
     said, port, data = mandarin(), str(free_port()), tmp_path / "data"
-    server = start_server(data, model_dir, under=DUMPS_ALLOWED, port=port, log_level="debug")
+    key, wyoming_port = new_key(data), free_port()
+    settings = {"journal": "disk", "journal_key": "sixteen or more of them", "keyless_key": key, "port": port}
+    started = start_server(
+        data, model_dir, under=DUMPS_ALLOWED, log_level="debug", wyoming_port=str(wyoming_port), **settings
+    )
+    server = replace(started, key=key)
     try:
-        texts = [*by_files(server, said), by_stream(server, said.pcm)]
-        for protocol in (by_realtime, by_deepgram, by_funasr):
-            texts += protocol(server, said.pcm)
+        texts = [*by_files(server, said), *by_protocols(server, said, wyoming_port), by_stream(server, said.pcm)]
+        deadline = time.monotonic() + 30
+        while journalled(data) > ONE_TEXT and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert journalled(data) <= ONE_TEXT, "the sound of a stream that has ended is gone"
         assert all(plain(text) for text in texts)
         assert holds(said, texts, data, temporary) == []
 
         half_a_stream(server, said)
+        assert journalled(data) > len(said.pcm) / 2, "it sees the sound that the journal has"
         with half_an_upload(server, said):
             deadline = time.monotonic() + 30
             while not (files := list(spooled(server))) and time.monotonic() < deadline:
@@ -137,7 +177,7 @@ def test_after_all_interfaces_and_a_crash_no_file_holds_sound_or_text(
         assert server.output.count("request log_id") > 8
         first = data / "first.log"
         server.log.rename(first)
-        server = start_server(data, None, under=DUMPS_ALLOWED, port=port)
+        server = start_server(data, None, under=DUMPS_ALLOWED, **settings)
         assert holds(said, texts, data, temporary) == []
     finally:
         if server.process.poll() is None:
