@@ -6,13 +6,16 @@ import json
 import re
 import shutil
 import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from tests.conftest import LiveServer
+from tests.conftest import LiveServer, free_port
 from tests.requirements import require_program
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,6 +30,57 @@ def promtool(*arguments: str | Path, folder: Path = ROOT) -> str:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+Ask = Callable[..., dict[str, Any]]
+
+
+@contextmanager
+def prometheus(target: str, folder: Path) -> Iterator[Ask]:
+    """A Prometheus with the rules of `deploy/` that asks this server every second, and what asks it in turn."""
+    config = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(RULES)],
+        "scrape_configs": [{"job_name": "lingting", "static_configs": [{"targets": [target]}]}],
+    }
+    (folder / "prometheus.yml").write_text(json.dumps(config))
+    url = f"127.0.0.1:{free_port()}"
+    command = [require_program("prometheus"), f"--config.file={folder / 'prometheus.yml'}"]
+    command += [f"--storage.tsdb.path={folder / 'tsdb'}", f"--web.listen-address={url}"]
+    with (folder / "prometheus.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def ask(what: str, **parameters: str) -> dict[str, Any]:
+        answer = requests.get(f"http://{url}/api/v1/{what}", params=parameters, timeout=30).json()
+        assert answer["status"] == "success", answer
+        data: dict[str, Any] = answer["data"]
+        return data
+
+    def ready() -> bool:
+        assert process.poll() is None, (folder / "prometheus.log").read_text()
+        with suppress(requests.ConnectionError):
+            return requests.get(f"http://{url}/-/ready", timeout=30).ok
+        return False
+
+    try:
+        wait_until(ready)
+        yield ask
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def rules_of(ask: Ask) -> list[dict[str, Any]]:
+    """All rules that Prometheus has loaded."""
+    return [rule for group in ask("rules")["groups"] for rule in group["rules"]]
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Return once it is; a test fails where it is not within so long."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def expressions() -> list[str]:
@@ -74,6 +128,25 @@ def test_a_real_server_has_every_metric_that_they_and_the_documents_name(live_se
         table = set(re.findall(r"(?<=`)lingting_[a-z_]+", (ROOT / page).read_text()))
         bare = {re.sub(r"_(bucket|sum|count)$", "", name) for name in has if name.startswith("lingting_")}
         assert table == bare, page
+
+
+@pytest.mark.engine
+def test_a_real_prometheus_asks_a_real_server_and_evaluates_the_rules_and_every_panel(
+    live_server: LiveServer, tmp_path: Path
+) -> None:
+    headers = {"Authorization": f"Bearer {live_server.key}"}
+    assert requests.get(live_server.url + "/v1/models", headers=headers, timeout=30).status_code == 200
+    with prometheus(live_server.url.removeprefix("http://"), tmp_path) as ask:
+        wait_until(lambda: [target["health"] for target in ask("targets")["activeTargets"]] == ["up"])
+        wait_until(lambda: all(rule["health"] == "ok" for rule in rules_of(ask)))
+        assert len(rules_of(ask)) > 10
+        for expr in expressions():
+            assert ask("query", query=expr)["resultType"] == "vector", expr
+        (up,) = ask("query", query='up{job="lingting"}')["result"]
+        assert up["value"][1] == "1"
+        answered = ask("query", query='lingting_requests_total{interface="models", outcome="ok"}')["result"]
+        assert float(answered[0]["value"][1]) >= 1
+        assert "LingtingDown" not in {alert["labels"]["alertname"] for alert in ask("alerts")["alerts"]}
 
 
 @pytest.mark.engine
