@@ -387,6 +387,34 @@ def test_a_stop_leaves_streams_in_the_journal_and_does_not_wait_for_them(journal
     run(work)
 
 
+def test_a_stop_does_not_wait_long_for_a_final_text_that_the_next_server_can_make(
+    journal: Storage, undisturbed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lingting.streams.streams._HAND_OVER_SECONDS", 0.1)
+
+    async def work() -> None:
+        packets = sound()
+        async with serving(journal) as start:
+            server = start()
+            for number, audio in enumerate(packets[:-1]):
+                await server.send(number, START if number == 0 else CONTINUE, audio)
+            server.engine.gate.clear()
+            ending = asyncio.create_task(server.send(len(packets) - 1, END, packets[-1]))
+            while not any(stream.ending for stream in server.streams.overview()):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            async with asyncio.timeout(30):
+                await server.streams.drain(300.0)
+                with pytest.raises(Overloaded, match="comes behind its restart"):
+                    await ending
+            server.engine.gate.set()
+            server.crash()
+            server = start()
+            assert await server.send(len(packets) - 1, END, packets[-1]) == undisturbed
+            server.crash()
+
+    run(work)
+
+
 def test_a_server_that_stops_again_before_a_stream_came_back_leaves_it_to_the_next(
     journal: Storage, undisturbed: str
 ) -> None:

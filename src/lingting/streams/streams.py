@@ -32,6 +32,7 @@ from lingting.streams.types import Lease, LiveSession, OwnerT, StreamState
 
 BYTES_PER_SECOND = 2 * SAMPLE_RATE
 _NOTE_SECONDS = 0.25
+_HAND_OVER_SECONDS = 3.0
 _UNTIMED = RecognitionOptions(timestamps=False)
 _CAUSES: dict[type[LingtingError] | None, str] = {
     None: "final",
@@ -200,15 +201,24 @@ class Streams(Generic[OwnerT]):
         return self._journal is None or stream.ending is not None
 
     async def drain(self, seconds: float) -> None:
-        """Refuse new streams and give the live ones `seconds` to end by themselves."""
+        """Refuse new streams and give the live ones `seconds` to end by themselves.
+
+        With a journal nobody waits for long: a final text that takes longer than `_HAND_OVER_SECONDS` comes behind the
+        restart, as those of streams that go on do; its sender is told to ask again.
+        """
         self._draining = True
+        patience = seconds if self._journal is None else min(seconds, _HAND_OVER_SECONDS)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 if self.on_drain is not None:
                     await self.on_drain()
-                while self._opening or any(self._ends_by_itself(stream) for stream in self._live.values()):
-                    self._ended.clear()
-                    await self._ended.wait()
+                async with asyncio.timeout(patience):
+                    while self._opening or any(self._ends_by_itself(stream) for stream in self._live.values()):
+                        self._ended.clear()
+                        await self._ended.wait()
+        if self._journal is not None:
+            for stream in [each for each in self._live.values() if each.ending is not None]:
+                self._fail(stream, _stopping("the final text comes behind its restart"), forget=False)
 
     async def stop(self) -> None:
         """Refuse new streams and abort the live ones."""
