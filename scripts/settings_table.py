@@ -35,6 +35,7 @@ CHINESE = {
     "interface_models": "某些接口的默认模型，若与 model 不同：例如 flash=sense-voice,deepgram=x-asr。",
     "segmentation_model": "判断何时换人说话的模型；与 speaker_model 一起用，文件就能区分说话人。",
     "speaker_model": "辨认声音的模型；见 segmentation_model。",
+    "punctuation_model": "给不写标点的 sherpa-onnx 模型的定稿加标点的模型，代替按规则加。",
     "load_models": "何时载入 served_models：有人第一次用到时（use），或启动时（start）。",
     "unload_seconds": "served_models 中的模型这么久没人用就卸载（秒）；0 表示一直留着。",
     "engine_processes": "哪些引擎各占一个进程，崩溃只耽误一秒：auto 为 sherpa-onnx；all 全部；none 不用。",

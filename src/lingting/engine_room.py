@@ -123,10 +123,11 @@ class EngineRoom:
         self._loaded: dict[str, _Loaded] = {}
         self._past_restarts = 0
         self._held = ExitStack()
+        self._punctuation: Path | None = None
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
 
     def open(self) -> LiveEngines:
-        """Load what is loaded at the start, and give the default engines.
+        """Load what is loaded at the start, and give the default engines. Called once, before anything is held.
 
         Raises:
             ModelError: one is not installed, cannot be loaded, hears nothing, or hears wrong.
@@ -135,6 +136,7 @@ class EngineRoom:
             if self._store.describe(name).engine in DEAF:
                 raise ModelError(f"the model {name} hears nothing by itself; name another")
             self._store.path(name)
+        self._punctuation = self._file_of(self._settings.punctuation_model, "punctuation")
         first = self.served.names if self._settings.load_models == "start" else self.served.defaults
         for name in first:
             self._loader.submit(self._open, name).result()
@@ -340,6 +342,7 @@ class EngineRoom:
             "roles": dict(model.roles),
             "options": dict(model.options),
             "punctuates": model.punctuates,
+            "punctuation": None if self._punctuation is None else str(self._punctuation),
         }
 
     def _in_a_process(self, model: Model) -> bool:

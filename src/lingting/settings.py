@@ -122,6 +122,9 @@ class Settings(BaseSettings):
         description="Model that says when speakers take turns; with speaker_model, speakers of files are told apart.",
     )
     speaker_model: str = Field("", description="Model that knows voices again; see segmentation_model.")
+    punctuation_model: str = Field(
+        "", description="Model that punctuates finished text of sherpa-onnx models that don't, in place of the rules."
+    )
     load_models: Literal["use", "start"] = Field(
         "use", description="When served_models are loaded: when one is first asked for (use), or at the start."
     )

@@ -43,8 +43,8 @@ def render(transcript: Transcript, form: Format) -> str:
 
 
 def txt(transcript: Transcript) -> str:
-    """A sentence a line."""
-    return "".join(f"{_one_line(sentence.text)}\n" for sentence in transcript.sentences)
+    """A sentence a line, behind its speaker where that is known."""
+    return "".join(f"{_one_line(_told(sentence, sentence.text))}\n" for sentence in transcript.sentences)
 
 
 def srt(transcript: Transcript) -> str:
@@ -107,11 +107,16 @@ def cues(transcript: Transcript) -> list[Cue]:
     Where speakers are known, each cue begins with its speaker: `A: …`.
     """
     return [
-        Cue(_wrapped(f"{sentence.speaker}: {text}" if sentence.speaker else text), start, end)
+        Cue(_wrapped(_told(sentence, text)), start, end)
         for sentence in transcript.sentences
         for text, start, end in _pieces(sentence)
         if text.strip()
     ]
+
+
+def _told(sentence: Sentence, text: str) -> str:
+    """Text of a sentence behind its speaker, where that is known."""
+    return f"{sentence.speaker}: {text}" if sentence.speaker else text
 
 
 def clock(seconds: Seconds, point: str = ".") -> str:

@@ -161,6 +161,7 @@ async def _admitted(request: Request) -> tuple[Principal | None, Response]:
             "scopes": sorted(principal.scopes),
             "model": models.default_model(service, principal, "stream_recognize"),
             "models": models.usable(service, principal),
+            "speakers": bool(settings.speaker_model),
             "version": __version__,
             "limits": {
                 "stream_max_seconds": settings.stream_max_seconds,

@@ -255,6 +255,12 @@ _TRANSDUCER = ("tokens", "encoder", "decoder", "joiner")
 _ONE_MODEL = ("tokens", "model")
 _TWO_MODELS = ("tokens", "encoder", "decoder")
 
+
+def _punctuation(files: _Files) -> None:
+    files.require("model", "tokens", "punctuations", "unk_symbol")
+    files.number("model", "vocab_size")
+
+
 _KINDS: Mapping[str, tuple[tuple[str, ...], Callable[[_Files], None]]] = {
     "transducer-streaming": (_TRANSDUCER, _streaming_transducer),
     "ctc-streaming": (_ONE_MODEL, _streaming_ctc),
@@ -265,5 +271,6 @@ _KINDS: Mapping[str, tuple[tuple[str, ...], Callable[[_Files], None]]] = {
     "fire_red_ctc": (_ONE_MODEL, _fire_red_ctc),
     "fire_red_aed": (_TWO_MODELS, _fire_red_aed),
     "qwen3_asr": (("conv_frontend", "encoder", "decoder", "tokenizer"), _qwen3),
+    "punctuation": (("model",), _punctuation),
     "funasr_nano": (("encoder_adaptor", "llm", "embedding", "tokenizer"), lambda files: None),
 }

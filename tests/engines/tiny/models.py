@@ -312,6 +312,29 @@ def _paraformer(folder: Path) -> Roles:
     return {"model": "model.onnx", "tokens": _tokens(folder, _PARAFORMER_TOKENS)}
 
 
+def build_punctuation(folder: Path) -> None:
+    """A punctuation model that writes ， behind 好, 。 behind 界 and ？ behind world."""
+    folder.mkdir(parents=True)
+    tokens = ("<unk>", "你", "好", "世", "界", "hello", "world")
+    marks = np.zeros((len(tokens), 6), np.float32)
+    marks[:, 1] = 1.0
+    for token, mark in (("好", 2), ("界", 3), ("world", 4)):
+        marks[tokens.index(token), mark] = 5.0
+    graph = Graph()
+    x = graph.input("inputs", INT32, ["N", "T"])
+    graph.input("text_lengths", INT32, ["N"])
+    graph.output(graph.add("Gather", graph.constant(marks), x, axis=0), FLOAT, ["N", "T", 6], "logits")
+    graph.save(
+        folder / "model.onnx",
+        tokens="|".join(tokens),
+        punctuations="<unk>|_|，|。|？|、",
+        vocab_size=len(tokens),
+        unk_symbol="<unk>",
+        model_type="ct-transformer",
+    )
+    (folder / "model.toml").write_text('engine = "punctuation"\nroles = {model = "model.onnx"}\n', encoding="utf-8")
+
+
 KINDS: dict[str, Callable[[Path], Roles]] = {
     "transducer-streaming": _streaming_transducer,
     "ctc-streaming": _streaming_ctc,

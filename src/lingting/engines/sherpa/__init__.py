@@ -8,6 +8,7 @@ from pathlib import Path
 from lingting.engines.sherpa.loaders import Option, find
 from lingting.engines.sherpa.loading import ModelFiles
 from lingting.engines.sherpa.offline import OfflineSherpa
+from lingting.engines.sherpa.punctuation import Punctuation
 from lingting.engines.sherpa.streaming import StreamingSherpa
 from lingting.recognition.engine import Rescorer
 
@@ -23,12 +24,17 @@ def build(
     *,
     punctuates: bool,
     rescorer: Rescorer | None = None,
+    punctuation: str | None = None,
 ) -> OfflineSherpa | StreamingSherpa:
     """The engine of a model, of plain data, so that a process of its own can be asked for it.
+
+    Args:
+        punctuation: the file of a punctuation model, for text of a model that writes no marks.
 
     Raises:
         ModelError: see `loading.load`.
     """
     model = ModelFiles(name, kind, Path(folder), roles, options)
     engine = StreamingSherpa if find(kind).streaming else OfflineSherpa
-    return engine(model, punctuates=punctuates, rescorer=rescorer)
+    marks = None if punctuates or punctuation is None else Punctuation(Path(punctuation))
+    return engine(model, punctuates=punctuates, rescorer=rescorer, punctuation=marks)

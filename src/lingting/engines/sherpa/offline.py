@@ -10,6 +10,7 @@ from typing import cast
 from lingting.domain import SAMPLE_RATE, Hypothesis, Seconds
 from lingting.engines.sherpa.guarded import SHORTEST, OfflineRecognizer
 from lingting.engines.sherpa.loading import ModelFiles, load
+from lingting.engines.sherpa.punctuation import Punctuation
 from lingting.engines.sherpa.reading import read, rewritten, total_log_probability, without_loops
 from lingting.recognition.engine import Heard, Need, Outcome, Request, Rescorer, Work
 
@@ -34,6 +35,7 @@ class OfflineSherpa:
     Args:
         punctuates: whether the model writes punctuation itself.
         rescorer: the second pass over Chinese, for text that stays.
+        punctuation: writes marks into text that stays, where the model writes none.
 
     Raises:
         ModelError: see `loading.load`.
@@ -41,9 +43,17 @@ class OfflineSherpa:
 
     longest: Seconds = 28.0
 
-    def __init__(self, model: ModelFiles, *, punctuates: bool, rescorer: Rescorer | None = None) -> None:
+    def __init__(
+        self,
+        model: ModelFiles,
+        *,
+        punctuates: bool,
+        rescorer: Rescorer | None = None,
+        punctuation: Punctuation | None = None,
+    ) -> None:
         self.name = model.name
         self.punctuates = punctuates
+        self._punctuation = None if punctuates else punctuation
         self._loaded = load(model)
         self._rescorer = rescorer
         self._recognizer = OfflineRecognizer(self._loaded.inner, beam=self._loaded.beam)
@@ -66,7 +76,10 @@ class OfflineSherpa:
             try:
                 heard = read(self._loaded.vocabulary, result, seconds, request.language, times=request.times)
                 heard = self._rescored(without_loops(heard, seconds), request)
-                outcomes[place] = Outcome(heard=replace(heard, punctuated=self.punctuates))
+                heard = replace(heard, punctuated=self.punctuates)
+                if self._punctuation is not None and request.need is not Need.GUESS:
+                    heard = self._punctuation.mark(heard)
+                outcomes[place] = Outcome(heard=heard)
             except Exception as error:  # one utterance's trouble must not be the others'
                 outcomes[place] = Outcome(error=error)
         return outcomes

@@ -17,6 +17,7 @@ from lingting.domain import SAMPLE_RATE, Language, Samples, Seconds
 from lingting.engines.sherpa.guarded import Stream, StreamingRecognizer
 from lingting.engines.sherpa.loading import ModelFiles, load
 from lingting.engines.sherpa.offline import rescored
+from lingting.engines.sherpa.punctuation import Punctuation
 from lingting.engines.sherpa.reading import read
 from lingting.errors import ModelError
 from lingting.recognition.engine import Heard, Outcome, Rescorer, Work
@@ -37,6 +38,7 @@ class StreamingSherpa:
     Args:
         punctuates: whether the model writes punctuation itself.
         rescorer: the second pass over Chinese, for the final text of an utterance.
+        punctuation: writes marks into the final text, where the model writes none.
 
     Attributes:
         delay: sound that must follow a word before its text can come.
@@ -47,9 +49,17 @@ class StreamingSherpa:
         ModelError: see `loading.load`; or the model does not decode silence.
     """
 
-    def __init__(self, model: ModelFiles, *, punctuates: bool, rescorer: Rescorer | None = None) -> None:
+    def __init__(
+        self,
+        model: ModelFiles,
+        *,
+        punctuates: bool,
+        rescorer: Rescorer | None = None,
+        punctuation: Punctuation | None = None,
+    ) -> None:
         self.name = model.name
         self.punctuates = punctuates
+        self.punctuation = None if punctuates else punctuation
         self.loaded = load(model)
         self.rescorer = rescorer
         self.recognizer = StreamingRecognizer(self.loaded.inner, beam=self.loaded.beam)
@@ -199,9 +209,11 @@ class SherpaEar:
         heard = read(
             engine.loaded.vocabulary, engine.recognizer.result(stream), self._spoken / SAMPLE_RATE, self._language
         )
-        if final and self._last and heard.text and engine.rescorer is not None:
+        final = final and self._last
+        if final and heard.text and engine.rescorer is not None:
             heard = rescored(heard, engine.rescorer, hot_words=self._hot_words)
-        return replace(heard, punctuated=engine.punctuates)
+        heard = replace(heard, punctuated=engine.punctuates)
+        return engine.punctuation.mark(heard) if final and engine.punctuation is not None else heard
 
     def _feed(self, samples: Samples) -> None:
         self._waiting.append(samples)
