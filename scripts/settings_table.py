@@ -18,6 +18,7 @@ CHINESE = {
     "tls_certificate": "TLS 证书链的 PEM 文件。",
     "tls_key": "TLS 私钥的 PEM 文件。",
     "funasr_port": "给 FunASR 客户端的第二个端口（它们惯用 10095）；0 表示不开。",
+    "funasr_tls": "服务器没有证书时，funasr_port 也用 TLS，证书自己生成：FunASR 的客户端默认用 TLS，不校验证书。",
     "wyoming_port": "Wyoming 协议的端口（惯用 10300）；0 表示不开。",
     "wyoming_host": "Wyoming 监听的地址。",
     "wyoming_zeroconf": "在局域网上宣告 Wyoming，Home Assistant 便能自己发现；需要 zeroconf 这个可选依赖。",

@@ -67,6 +67,11 @@ class Settings(BaseSettings):
     funasr_port: int = Field(
         0, ge=0, le=65535, description="A second port, for FunASR clients, whose own is 10095; 0 opens none."
     )
+    funasr_tls: bool = Field(
+        False,
+        description="Speak TLS on funasr_port where the server has no certificate, with one made for it: FunASR's "
+        "clients speak TLS unless told otherwise, and check no certificate.",
+    )
     wyoming_port: int = Field(
         0, ge=0, le=65535, description="Port of the Wyoming protocol, by custom 10300; 0 opens none."
     )

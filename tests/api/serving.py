@@ -357,14 +357,14 @@ def serving(data_dir: Path, **settings: Any) -> Iterator[Running]:
     """A server in a thread of its own, on a free port."""
     service = Service(Settings(data_dir=data_dir, **settings))
     ready: Future[tuple[str, asyncio.AbstractEventLoop, Server]] = Future()
-    listener = listen("127.0.0.1", 0)
+    listeners = [listen("127.0.0.1", port) for port in (0, *filter(None, (service.settings.funasr_port,)))]
 
     async def main() -> None:
         await service.start()
         loop = asyncio.get_running_loop()
         server = Server(service, create_app(service), on_ready=lambda url: ready.set_result((url, loop, server)))
         try:
-            await server.serve(sockets=[listener])
+            await server.serve(sockets=listeners)
         finally:
             await service.stop()
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import ssl
 import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from lingting.errors import Overloaded
-from tests.api.serving import Running
+from tests.api.serving import Running, serving
 from tests.api.sockets import Peer, hush, peer, voice
+from tests.conftest import free_port
 
 FIRST = {
     "mode": "2pass",
@@ -263,3 +267,23 @@ def test_without_a_key_nobody_gets_in_unless_the_operator_says_so(
         pass
     given(keyless_networks="10.0.0.0/8")
     assert status() == 401
+
+
+def test_the_port_for_funasr_speaks_tls_where_the_server_does_not(tmp_path: Path) -> None:
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    certificates = []
+    for number in range(2):
+        port, database = free_port(), f"sqlite:///{tmp_path}/{number}.db"
+        with serving(tmp_path, funasr_port=port, funasr_tls=True, database_url=database, drain_seconds=0.1) as server:
+            headers = {"Authorization": f"Bearer {server.key}"}
+            with connect(f"wss://127.0.0.1:{port}/", ssl=trusting, additional_headers=headers) as secured:
+                secured.send(voice(0.5))
+                secured.send('{"is_speaking": false}')
+                assert json.loads(secured.recv(timeout=10))["text"]
+                certificates.append(secured.socket.getpeercert(binary_form=True))  # type: ignore[attr-defined]
+            with peer(server, "/", key=server.key) as plain:
+                plain.say(voice(0.5))
+                assert plain.hear()["text"]
+    assert certificates[0] == certificates[1], "the certificate is kept"
+    assert (tmp_path / "own-certificate.pem").stat().st_mode & 0o077 == 0

@@ -23,7 +23,7 @@ from lingting.api.http.proxies import Proxies
 from lingting.api.listening.connection import MAX_HEADER_BYTES, Connection
 from lingting.api.listening.gate import Gate
 from lingting.api.listening.sockets import is_loopback, listen
-from lingting.api.listening.tls import reload_certificate, tls_context
+from lingting.api.listening.tls import own_tls_context, reload_certificate, tls_context
 from lingting.api.sockets.protocol import MAX_MESSAGE_BYTES, PING_SECONDS, SocketProtocol
 from lingting.api.stopping import CLOSING_SECONDS, Stop, StopSignals, unless_asked
 from lingting.api.wyoming import server as wyoming
@@ -219,7 +219,7 @@ class Server(uvicorn.Server):
             Gate(
                 listener,
                 self._connection,
-                tls=self._tls,
+                tls=self._tls_of(listener),
                 per_address=settings.connections_per_address,
                 exempt=Proxies(settings).trusts,
                 refused=self._service.metrics.refused,
@@ -236,6 +236,11 @@ class Server(uvicorn.Server):
             asyncio.create_task(self._notifier.watch(), name="watchdog"),
             asyncio.create_task(watch_lag(self._service.metrics.lagged), name="loop-lag"),
         ]
+
+    def _tls_of(self, listener: socket.socket) -> ssl.SSLContext | None:
+        settings = self._service.settings
+        alone = settings.funasr_tls and self._tls is None and listener.getsockname()[1] == settings.funasr_port
+        return own_tls_context(settings.data_dir) if alone else self._tls
 
     async def main_loop(self) -> None:
         """Serve until a stop, then keep answering while what is in flight ends."""

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import logging
 import ssl
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from lingting.errors import SettingsError
 from lingting.settings import Settings
@@ -19,13 +28,56 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
     Raises:
         SettingsError: the certificate or the key cannot be used; the message names the file.
     """
+    context = _context()
+    load_certificate(context, settings)
+    return context
+
+
+def own_tls_context(data_dir: Path) -> ssl.SSLContext:
+    """The same with a certificate that nobody has signed, for clients that check none; made once and kept.
+
+    Raises:
+        SettingsError: it cannot be written.
+    """
+    path = data_dir / "own-certificate.pem"
+    try:
+        if not path.exists():
+            with tempfile.NamedTemporaryFile(dir=data_dir, prefix=path.name, delete=False) as file:  # mode 0600
+                file.write(_self_signed())
+            Path(file.name).replace(path)
+        context = _context()
+        context.load_cert_chain(path, password="")
+    except OSError as error:
+        raise SettingsError(f"the certificate {path} cannot be made or read: {error.strerror or error}") from None
+    return context
+
+
+def _context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(TLS12_CIPHERS)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
-    load_certificate(context, settings)
     return context
+
+
+def _self_signed() -> bytes:
+    """A key and its certificate for ten years, as PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lingting")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=3650))
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return private + made.public_bytes(Encoding.PEM)
 
 
 def load_certificate(context: ssl.SSLContext, settings: Settings) -> None:
