@@ -33,9 +33,10 @@ format: setup-dev ## Put the code into its format and mend what the linter can m
 bench: setup-dev ## Measure accuracy, speed and live streams (ARGS=--quick: 3 minutes)
 	@exec $(BIN)/python -m bench $(ARGS)
 
-docs: setup-dev ## Build the documentation into site/
+docs: setup-dev ## Build the documentation into site/ and show it, with its search, on http://127.0.0.1:8301
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
-	@echo "Open site/index.html"
+	@echo "The documentation is on http://127.0.0.1:8301 until Ctrl-C (opened as a file, it has no search)"
+	@exec $(BIN)/python -m http.server 8301 --bind 127.0.0.1 --directory site
 
 lock: ## Resolve the dependencies anew and write the locks
 	@sh scripts/lock.sh $(ARGS)

@@ -17,17 +17,36 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from rich.console import Console
 
+from bench import targets
 from bench.oneshot import OURS
 from bench.tables import called, measured, show
 
 _COLOURS = {OURS: "#0f766e", "default": "#c2410c", "default_vad": "#ea9a5f", "greedy": "#6366f1"}
+_INK = "#767e8a"
+"""Text and axes of plots: read on a light page as on a dark one."""
+_INKED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+_VERDICTS = {"reached": "yes", "not reached": "no", "not judged": "soft"}
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #1f2937 }
-table { border-collapse: collapse; margin: 1rem 0 }
-td, th { text-align: left; padding: .3rem .8rem; border-bottom: 1px solid #e5e7eb }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(26rem, 1fr)); gap: 1.5rem } figure { margin: 0 }
-svg { width: 100%; height: auto } .yes { color: #0f766e } .no { color: #b91c1c; font-weight: 600 }
-pre { overflow-x: auto; font-size: 13px; line-height: 1.25 } figcaption { color: #6b7280; font-size: .9rem }
+:root {
+  color-scheme: light dark; --ink: #1f2937; --soft: #5b6472; --line: #e5e7eb; --paper: #fff;
+  --yes: #0f766e; --no: #b91c1c; --note: #fef3c7;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --ink: #e5e7eb; --soft: #9aa3af; --line: #374151; --paper: #16181a; --yes: #4fb8ab; --no: #f99; --note: #43370f;
+  }
+}
+body {
+  font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem;
+  color: var(--ink); background: var(--paper);
+}
+h1, h2 { line-height: 1.2 } .wide { overflow-x: auto } figure { margin: 0 } svg { width: 100%; height: auto }
+table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums }
+td, th { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 1.5rem }
+.yes { color: var(--yes) } .no { color: var(--no); font-weight: 600 } .soft { color: var(--soft) }
+.note { background: var(--note); border-radius: .5rem; padding: .6rem .9rem }
+pre { overflow-x: auto; font-size: 13px; line-height: 1.25 } figcaption { color: var(--soft); font-size: .9rem }
 """
 
 
@@ -36,8 +55,15 @@ def render(report: dict[str, Any]) -> str:
     plots = [_figure(draw, report, number) for number, (present, draw) in enumerate(_PLOTS) if present(report)]
     rows = "".join(
         f"<tr><td>{html.escape(each['what'])}</td><td>{each['reach']}</td><td>{html.escape(measured(each))}</td>"
-        f"<td class={'yes' if each['reached'] else 'no'}>{'reached' if each['reached'] else 'not reached'}</td></tr>"
+        f"<td class={_VERDICTS[verdict]}>{verdict}</td></tr>"
         for each in report["targets"]
+        for verdict in (targets.verdict(each, enough=targets.enough(report)),)
+    )
+    doubts = (html.escape(doubt[:1].upper() + doubt[1:]) for doubt in targets.doubts(report))
+    notes = "".join(f'<p class="note">{doubt}.</p>' for doubt in doubts)
+    sets = "".join(
+        f"<tr><td>{html.escape(name)}</td><td>{of['clips']}</td><td>{of['seconds']:.0f} s</td></tr>"
+        for name, of in report.get("clips", {}).items()
     )
     machine = report["machine"]
     about = (
@@ -51,7 +77,10 @@ def render(report: dict[str, Any]) -> str:
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Lingting benchmark</title><style>{_STYLE}</style></head><body>
 <h1>Lingting benchmark</h1><p>{html.escape(about)}. Definitions: docs/benchmark.md.</p>
-<h2>Targets</h2><table><tr><th>what</th><th>reach</th><th>measured</th><th></th></tr>{rows}</table>
+{notes}
+<h2>Recordings</h2><table><tr><th>set</th><th>clips</th><th>length</th></tr>{sets}</table>
+<h2>Targets</h2><div class="wide"><table>
+<tr><th>what</th><th>reach</th><th>measured</th><th></th></tr>{rows}</table></div>
 <h2>Plots</h2><div class="plots">{"".join(plots)}</div>
 <h2>Tables</h2><pre>{html.escape(text.getvalue())}</pre>
 <details><summary>All figures (report.json)</summary><pre>{data}</pre></details>
@@ -62,11 +91,14 @@ def render(report: dict[str, Any]) -> str:
 def _figure(draw: Callable[[Axes, dict[str, Any]], str], report: dict[str, Any], number: int) -> str:
     output = io.StringIO()
     # text stays text; ids differ between the plots of a page
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"plot{number}", "font.size": 10}):
+    inked: dict[Any, Any] = dict.fromkeys(
+        ["text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"], _INK
+    )
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"plot{number}", "font.size": 10, **inked}):
         figure, axes = pyplot.subplots(figsize=(6.4, 3.8), layout="constrained")
         caption = draw(axes, report)
         axes.spines[["top", "right"]].set_visible(False)
-        figure.savefig(output, format="svg", metadata={"Date": None})
+        figure.savefig(output, format="svg", metadata={"Date": None}, transparent=True)
         pyplot.close(figure)
     svg = output.getvalue()
     svg = svg[svg.index("<svg") :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import tempfile
 import time
@@ -142,6 +143,7 @@ def _head(options: Options, chosen: Sequence[Clip], place: Place) -> Report:
             "architecture": platform.machine(),
             "system": platform.system(),
             "python": platform.python_version(),
+            "load": os.getloadavg()[0],
         },
         "model": place.model_dir.name,
         "language_model": corrector.language_model_name if corrector else "off",

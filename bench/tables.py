@@ -11,6 +11,7 @@ from rich.text import Text
 
 from bench.oneshot import OURS
 from bench.streams import NEIGHBOURS
+from bench.targets import doubts, enough, verdict
 
 _WORDS = {"system", "texts", "reach"}
 _CALLED = {
@@ -39,8 +40,13 @@ def show(report: dict[str, Any], console: Console) -> None:
                 console.print(builder(named[section]))
                 console.print()
     if report["targets"]:
-        console.print(targets(report["targets"]))
+        console.print(targets(report["targets"], enough=enough(report)))
+    for doubt in doubts(report):
+        console.print(f"Note: {doubt}.", style="yellow")
     machine = report["machine"]
+    if sets := report.get("clips"):
+        told = ", ".join(f"{name} {of['clips']} ({of['seconds']:.0f} s)" for name, of in sets.items())
+        console.print(f"recordings: {told}", style="dim")
     console.print(
         f"{report['model']}, language model {report['language_model']}, {machine['cores']} cores, "
         f"{machine['architecture']}, Python {machine['python']}; "
@@ -185,12 +191,13 @@ def _soak(soak: dict[str, Any]) -> Table:
     return table
 
 
-def targets(judged: list[dict[str, Any]]) -> Table:
-    """The numbers to reach, and what was measured."""
+def targets(judged: list[dict[str, Any]], *, enough: bool = True) -> Table:
+    """The numbers to reach, and what was measured; verdicts only of what is enough to judge by."""
+    styles = {"reached": "green", "not reached": "bold red", "not judged": "dim"}
     table = _table("Targets", "what", "reach", "measured", "")
     for target in judged:
-        verdict = Text("reached", "green") if target["reached"] else Text("not reached", "bold red")
-        table.add_row(Text(target["what"]), target["reach"], measured(target), verdict)
+        said = verdict(target, enough=enough)
+        table.add_row(Text(target["what"]), target["reach"], measured(target), Text(said, styles[said]))
     return table
 
 

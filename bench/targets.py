@@ -10,6 +10,9 @@ from bench.oneshot import OURS
 from bench.speakers import HTTP
 from bench.streams import NEIGHBOURS
 
+FEWEST = 20
+"""Recordings: from fewer nothing is judged."""
+
 AT_MOST: Callable[[float, float], bool] = float.__le__
 AT_LEAST: Callable[[float, float], bool] = float.__ge__
 
@@ -30,6 +33,36 @@ class Target:
     value: float
     unit: str
     reached: bool
+
+
+def doubts(report: dict[str, Any]) -> list[str]:
+    """Why the figures of a report say little, in words; empty where nothing speaks against them."""
+    found = []
+    if (count := recordings(report)) < FEWEST:
+        found.append(f"{count} recordings are too few to judge anything by: targets need {FEWEST}")
+    machine = report["machine"]
+    if (load := machine.get("load", 0.0)) > machine["cores"] / 4:
+        found.append(
+            f"the machine was busy when the run began (load {load:.1f}, {machine['cores']} cores): measure again"
+        )
+    return found
+
+
+def recordings(report: dict[str, Any]) -> int:
+    """How many recordings were measured with."""
+    return int(sum(of["clips"] for of in report.get("clips", {}).values()))
+
+
+def enough(report: dict[str, Any]) -> bool:
+    """Whether there are recordings enough to judge by."""
+    return recordings(report) >= FEWEST
+
+
+def verdict(target: dict[str, Any], *, enough: bool = True) -> str:
+    """Whether a target is reached, in words, where there is enough to say so."""
+    if not enough:
+        return "not judged"
+    return "reached" if target["reached"] else "not reached"
 
 
 def judge(report: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,6 +1,9 @@
 #!/bin/sh
 # Text that grows while audio is sent. Usage: stream_recognize.sh FILE.pcm      16 kHz, 16 bit, mono; packets of a second
+# Needs curl, and KEY in the environment; URL is the server's address, http://127.0.0.1:8300 when it is not set.
 set -eu
+[ $# -eq 1 ] || { sed -n 's/^# //p' "$0" >&2; exit 2; }
+[ -s "$1" ] || { echo "$1 is missing or empty: nothing was sent" >&2; exit 2; }
 : "${URL:=http://127.0.0.1:8300}" "${KEY:?an API key or a tenant access token}"
 id=$(od -An -N8 -tx1 /dev/urandom | tr -d ' \n')
 packet=32000

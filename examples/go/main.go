@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 
@@ -15,9 +16,15 @@ import (
 )
 
 func main() {
+	if len(os.Args) != 2 || os.Getenv("APP_ID") == "" || os.Getenv("APP_SECRET") == "" {
+		fail(errors.New("usage: go run . FILE.pcm, with APP_ID and APP_SECRET in the environment"))
+	}
 	audio, err := os.ReadFile(os.Args[1])
 	if err != nil {
 		fail(err)
+	}
+	if len(audio) == 0 {
+		fail(fmt.Errorf("%s is empty: nothing was sent", os.Args[1]))
 	}
 	url := os.Getenv("URL")
 	if url == "" {

@@ -15,11 +15,20 @@ import java.util.UUID;
  */
 public class FileRecognize {
   public static void main(String[] arguments) throws Exception {
+    if (arguments.length != 1 || System.getenv("APP_ID") == null || System.getenv("APP_SECRET") == null) {
+      System.err.println("usage: FileRecognize FILE.pcm, with APP_ID and APP_SECRET in the environment");
+      System.exit(2);
+    }
+    byte[] pcm = Files.readAllBytes(Path.of(arguments[0]));
+    if (pcm.length == 0) {
+      System.err.println(arguments[0] + " is empty: nothing was sent");
+      System.exit(2);
+    }
     Client client = Client.newBuilder(System.getenv("APP_ID"), System.getenv("APP_SECRET"))
         .openBaseUrl(System.getenv().getOrDefault("URL", "http://127.0.0.1:8300"))
         .build();
 
-    String audio = Base64.getEncoder().encodeToString(Files.readAllBytes(Path.of(arguments[0])));
+    String audio = Base64.getEncoder().encodeToString(pcm);
     FileRecognizeSpeechReq request = FileRecognizeSpeechReq.newBuilder()
         .fileRecognizeSpeechReqBody(FileRecognizeSpeechReqBody.newBuilder()
             .speech(Speech.newBuilder().speech(audio).build())

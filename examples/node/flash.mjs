@@ -1,9 +1,18 @@
 // The sentences of an audio file of any usual format with their times; needs nothing but Node 18 or newer.
 // Usage: node flash.mjs FILE [HOT WORD ...]
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { extname } from "node:path";
 
 const [file, ...hotWords] = process.argv.slice(2);
+if (!file || !process.env.KEY) {
+  console.error("Usage: node flash.mjs FILE [HOT WORD ...], with KEY in the environment, and URL where the server is not http://127.0.0.1:8300");
+  process.exit(2);
+}
+const audio = existsSync(file) ? readFileSync(file) : Buffer.alloc(0);
+if (!audio.length) {
+  console.error(`${file} is missing or empty: nothing was sent`);
+  process.exit(2);
+}
 const base = process.env.URL ?? "http://127.0.0.1:8300";
 const response = await fetch(`${base}/v1/audio/asr/flash`, {
   method: "POST",
@@ -13,7 +22,7 @@ const response = await fetch(`${base}/v1/audio/asr/flash`, {
     max_sentence_silence: "1000",
     hot_words: encodeURIComponent(hotWords.join(",")),
   },
-  body: readFileSync(file),
+  body: audio,
 });
 const answer = await response.json();
 if (answer.error) {

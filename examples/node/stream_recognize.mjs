@@ -1,9 +1,20 @@
 // Text that grows while audio is sent, with the official SDK.
 // Usage: node stream_recognize.mjs FILE.pcm      16 kHz, 16 bit, mono; sent in packets of 200 ms at the speed of speech
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as lark from "@larksuiteoapi/node-sdk";
+
+const [file, ...more] = process.argv.slice(2);
+if (!file || more.length || !process.env.APP_ID || !process.env.APP_SECRET) {
+  console.error(`Usage: node stream_recognize.mjs FILE.pcm, with APP_ID and APP_SECRET in the environment, and URL where the server is not http://127.0.0.1:8300`);
+  process.exit(2);
+}
+const pcm = existsSync(file) ? readFileSync(file) : Buffer.alloc(0);
+if (!pcm.length) {
+  console.error(`${file} is missing or empty: nothing was sent`);
+  process.exit(2);
+}
 
 const PACKET_BYTES = 6400; // 200 ms
 const START = 1, CONTINUE = 0, END = 2;
@@ -14,7 +25,6 @@ const client = new lark.Client({
   domain: process.env.URL ?? "http://127.0.0.1:8300",
 });
 const streamId = randomBytes(8).toString("hex");
-const pcm = readFileSync(process.argv[2]);
 
 async function send(number, action, audio) {
   const answer = await client.speech_to_text.speech.streamRecognize({

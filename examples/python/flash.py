@@ -1,6 +1,7 @@
 """The sentences of an audio file of any usual format with their times, with nothing but `requests`.
 
 Usage: flash.py FILE [HOT WORD ...]
+Needs: pip install requests; KEY in the environment (an API key); URL where the server is not http://127.0.0.1:8300.
 """
 
 import os
@@ -8,9 +9,16 @@ import sys
 from pathlib import Path
 from urllib.parse import quote
 
-import requests
+try:
+    import requests
+except ImportError:
+    sys.exit(__doc__)
+if len(sys.argv) < 2 or "KEY" not in os.environ:
+    sys.exit(__doc__)
 
 path = Path(sys.argv[1])
+if not path.is_file() or not path.stat().st_size:
+    sys.exit(f"{path} is missing or empty: nothing was sent")
 headers = {
     "Authorization": f"Bearer {os.environ['KEY']}",
     "format": path.suffix.lstrip(".").lower() or "wav",

@@ -1,6 +1,7 @@
 """Text that grows while audio is sent, with the official SDK (lark-oapi).
 
 Usage: stream_recognize.py FILE.pcm      16 kHz, 16 bit, mono; sent in packets of 200 ms at the speed of speech
+Needs: pip install lark-oapi; APP_ID and APP_SECRET in the environment; URL where the server is not http://127.0.0.1:8300.
 """
 
 import base64
@@ -10,13 +11,22 @@ import time
 import uuid
 from pathlib import Path
 
-import lark_oapi as lark
-from lark_oapi.api.speech_to_text.v1 import (
-    Speech,
-    StreamConfig,
-    StreamRecognizeSpeechRequest,
-    StreamRecognizeSpeechRequestBody,
-)
+try:
+    import lark_oapi as lark
+    from lark_oapi.api.speech_to_text.v1 import (
+        Speech,
+        StreamConfig,
+        StreamRecognizeSpeechRequest,
+        StreamRecognizeSpeechRequestBody,
+    )
+except ImportError:
+    sys.exit(__doc__)
+if len(sys.argv) != 2 or not {"APP_ID", "APP_SECRET"} <= os.environ.keys():
+    sys.exit(__doc__)
+
+path = Path(sys.argv[1])
+if not path.is_file() or not path.stat().st_size:
+    sys.exit(f"{path} is missing or empty: nothing was sent")
 
 PACKET_BYTES = 6400  # 200 ms
 START, CONTINUE, END = 1, 0, 2
@@ -43,7 +53,7 @@ def send(stream_id: str, number: int, action: int, audio: bytes) -> str:
     return str(response.data.recognition_text)
 
 
-pcm = Path(sys.argv[1]).read_bytes()
+pcm = path.read_bytes()
 stream_id = uuid.uuid4().hex[:16]
 started = time.monotonic()
 number = 0

@@ -115,6 +115,7 @@ class Recognition:
             convert_numbers=settings.convert_numbers,
             language=None if settings.language == "auto" else settings.language,
             ear=None if rescorer is None else corrector,
+            is_word=None if corrector is None else corrector.is_word,
         )
         endpoint = EndpointConfig(
             silence=settings.endpoint_silence_ms / 1000,

@@ -15,6 +15,8 @@ import pytest
 from lingting import samples
 from tests.clients.test_node_sdk import program  # noqa: F401  (a fixture)
 from tests.conftest import LiveServer
+from tests.docs import sdk_outlines
+from tests.recordings import CACHE
 from tests.requirements import require_program
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,6 +127,74 @@ def test_a_node_sample_prints_what_is_said(
     shutil.copy(EXAMPLES / "node" / f"{name}.mjs", program.parent)
     audio = sample(live_server, "sample.pcm" if name.endswith("recognize") else "sample.wav")
     assert samples.TEXT in words(run(live_server, "node", program.parent / f"{name}.mjs", audio))
+
+
+def go(folder: Path) -> dict[str, str]:
+    """What Go needs to build without a network, in a cache of its own."""
+    cache = {"GOCACHE": str(CACHE / "go"), "GOPATH": str(folder / "gopath"), "HOME": str(folder)}
+    return {**os.environ, **cache, "GOPROXY": "off", "GOFLAGS": "-mod=mod", "GO111MODULE": "on"}
+
+
+def compiled(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> None:
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_go_sample_of_the_sdk_compiles(tmp_path: Path) -> None:
+    require_program("go")
+    module = sdk_outlines.write_go(tmp_path / "sdk")
+    (tmp_path / "go.mod").write_text(module, encoding="utf-8")
+    shutil.copy(EXAMPLES / "go" / "main.go", tmp_path)
+    compiled("go", "build", "-o", tmp_path / "sample", ".", cwd=tmp_path, env=go(tmp_path))
+
+
+def test_the_java_sample_of_the_sdk_compiles(tmp_path: Path) -> None:
+    require_program("javac")
+    sdk_outlines.write_java(tmp_path / "sdk")
+    source = EXAMPLES / "java" / "FileRecognize.java"
+    compiled("javac", "-Werror", "-sourcepath", tmp_path / "sdk", "-d", tmp_path, source, cwd=tmp_path)
+
+
+@pytest.mark.engine
+def test_the_go_sample_without_an_sdk_prints_what_is_said(live_server: LiveServer, tmp_path: Path) -> None:
+    require_program("go")
+    built = tmp_path / "flash"
+    compiled("go", "build", "-o", built, EXAMPLES / "go" / "flash" / "main.go", cwd=tmp_path, env=go(tmp_path))
+    assert samples.TEXT in words(run(live_server, built, sample(live_server, "sample.wav")))
+
+
+@pytest.mark.engine
+def test_the_java_sample_without_an_sdk_prints_what_is_said(live_server: LiveServer) -> None:
+    require_program("java")
+    audio = sample(live_server, "sample.wav")
+    assert samples.TEXT in words(run(live_server, "java", EXAMPLES / "java" / "Flash.java", audio))
+
+
+SCRIPTED = [
+    *(("sh", f"curl/{name}.sh") for name in ("file_recognize", "stream_recognize", "flash", "transcribe_openai")),
+    *((sys.executable, f"python/{path.name}") for path in sorted((EXAMPLES / "python").glob("*.py"))),
+    ("node", "node/flash.mjs"),
+]
+
+
+@pytest.mark.parametrize(("runner", "name"), SCRIPTED, ids=[name for _, name in SCRIPTED])
+def test_a_sample_says_what_it_needs_and_sends_nothing_of_an_empty_file(runner: str, name: str, tmp_path: Path) -> None:
+    def tried(*arguments: str | Path, **given: str) -> str:
+        command = [runner, EXAMPLES / name, *arguments]
+        # port 9 answers nobody: what would be sent fails in other words
+        known = {"PATH": os.environ["PATH"], "URL": "http://127.0.0.1:9", **given}
+        done = subprocess.run(command, env=known, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode != 0
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    require_program(runner)
+    (tmp_path / "empty.pcm").touch()
+    needed = ("APP_ID", "APP_SECRET") if "lark_oapi" in (EXAMPLES / name).read_text(encoding="utf-8") else ("KEY",)
+    usage = tried(**dict.fromkeys(needed, "x"))
+    assert "usage" in usage.lower()
+    assert all(each in usage for each in needed)
+    assert "nothing was sent" in tried(tmp_path / "empty.pcm", **dict.fromkeys(needed, "x"))
 
 
 @pytest.mark.engine

@@ -161,6 +161,12 @@ def test_a_repetition_that_there_was_time_for_is_not_given_up_for_a_worse_answer
     assert better(repeating, short, 5.0) is repeating
 
 
+def test_a_loop_inside_a_sentence_gives_way_to_an_answer_without_one_that_is_less_sure() -> None:
+    looping, plain = writes("市场里的海鲜鲜鲜鲜鲜价格上涨", average=-0.1), writes("市场里的海鲜价格上涨", average=-0.6)
+    assert better(looping, plain, 5.0) is plain
+    assert better(plain, looping, 5.0) is plain
+
+
 def test_nobody_spoke_only_where_silence_is_likely_and_the_text_is_poor() -> None:
     assert nobody_spoke(writes("谢谢观看", average=-1.2, no_speech=0.8))
     assert not nobody_spoke(writes("谢谢观看", average=-0.3, no_speech=0.8))

@@ -239,6 +239,34 @@ def test_a_guess_costs_no_more_at_the_end_of_a_long_utterance_than_at_its_start(
     assert max(guessed) < 6.0
 
 
+def test_what_was_begun_at_a_pause_is_not_decoded_when_speech_goes_on_before_its_turn_comes() -> None:
+    engine = FakeEngine(_characters)
+    first, gap = speech()[: round(1.6 * SAMPLE_RATE)], 0.45
+
+    async def work(session: LiveSession) -> None:
+        async def heard() -> None:
+            while session._listening is not None:
+                await asyncio.wait({session._listening}, timeout=30)
+
+        engine.gate.clear()
+        session.accept(first)
+        await heard()
+        async with asyncio.timeout(30):
+            while not await asyncio.to_thread(engine.entered.acquire, timeout=0.1):
+                pass
+        session.accept(silence(gap))
+        await heard()
+        session.accept(speech()[SAMPLE_RATE // 2 :])
+        await heard()
+        engine.gate.set()
+        assert (await session.finish()).text
+
+    in_session(work, engine)
+    finals = [_seconds(request) for request in engine.requests if request.need is Need.BEST]
+    assert len(finals) == 1
+    assert finals[0] > len(first) / SAMPLE_RATE + gap
+
+
 def test_silence_gives_no_text_and_costs_no_decoding() -> None:
     engine = FakeEngine(_characters)
 

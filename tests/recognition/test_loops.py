@@ -30,6 +30,7 @@ def rounds_at(text: str, unit: str, begins: list[float], end: float) -> Characte
         "ten of clubs, ten of clubs, ten of clubs, ten of clubs, ten of clubs",
         "患癌率比一般妇女高六有高六有高六有高六有高六有",
         "谢谢大家谢谢大家谢谢大家谢谢大家",
+        "市场里的海鲜鲜鲜鲜鲜价格上涨",
         "a" * 200,
     ],
 )
@@ -46,6 +47,7 @@ def test_a_unit_written_again_and_again_is_worth_a_second_try(text: str) -> None
         "0000 0000 0000 0000",
         "不不不不",
         "哈哈哈哈哈",
+        "他说对对对对你讲得没错",
         "Ever tried. Ever failed. No matter. Try again. Fail again. Fail better.",
         "承运人有权要求托运人填写航空货运单托运人有权要求承运人接受该航空货运单",
     ],

@@ -172,6 +172,12 @@ def test_a_comma_never_splits_a_word() -> None:
     assert join(word.text for word in kept) == "实行全口径统计。"
 
 
+def test_a_comma_stays_where_a_word_ends_and_another_begins_though_a_third_lies_across() -> None:
+    words = spoken("运行时即可_不要用它来", [0.4])
+    kept = restore(words, "zh", is_word={"即可", "可不", "不要"}.__contains__)
+    assert join(word.text for word in kept) == "运行时即可，不要用它来。"
+
+
 def test_a_guess_that_goes_on_gets_no_full_stop() -> None:
     assert read(from_text("今天天气"), final=False) == "今天天气"
     assert read(from_text("so this is"), "en", final=False) == "So this is"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -101,6 +101,8 @@ class Corrector:
         self._tuning = tuning
         self._prepared = lru_cache(maxsize=64)(lambda words: HotWords(words, lexicon))
         self._prepared_latin = lru_cache(maxsize=64)(LatinHotWords)
+        self.is_word: Callable[[str], bool] = lru_cache(maxsize=8192)(lexicon.is_word)
+        """Whether two to six Han characters are a word of the lexicon."""
 
     @classmethod
     def load(cls, language_model: Path | Literal["compact"] | None = None) -> Corrector:

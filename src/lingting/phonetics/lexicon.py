@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import cached_property
 from pathlib import Path
 
@@ -81,6 +82,16 @@ class Lexicon:
         columns = packed[:, None] >> shifts & 7
         readings = self.arrays["readings"][self.row_of[codes], columns]
         return codes, readings, self.arrays[f"costs{length}"][rows] * np.float32(self.cost_step)
+
+    def is_word(self, text: str) -> bool:
+        """Whether two to six Han characters are a word of it."""
+        if not 2 <= len(text) <= LONGEST_WORD or max(map(ord, text)) > 0xFFFF:
+            return False
+        heard = [{self.family(reading) for reading, _ in self.readings(ord(character))} for character in text]
+        keys = np.array([key(families) for families in itertools.product(*heard)], np.uint64)
+        _, rows = self.matches(len(text), keys)
+        found = self.arrays[f"words{len(text)}"][rows] == [ord(character) for character in text]
+        return bool(found.all(axis=1).any())
 
     @cached_property
     def relatives(self) -> dict[int, list[tuple[int, int]]]:

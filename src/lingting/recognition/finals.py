@@ -179,8 +179,13 @@ class Finals:
         heard: asyncio.Future[Heard | None] | None = None,
         *,
         live: bool = True,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Begin the full-quality decode of an utterance up to sample `end`, unless its text is `heard` already."""
+        """Begin the full-quality decode of an utterance up to sample `end`, unless its text is `heard` already.
+
+        Args:
+            wanted: is asked on a lane when its turn comes; if not, nothing is decoded and there is no text.
+        """
         if utterance.final is not None:
             utterance.final.cancel()
         oldest = utterance.start
@@ -191,7 +196,9 @@ class Finals:
         before, stream = self.before(), self._stream
         engine = stream.engines.final
 
-        def begin() -> Work:
+        def begin() -> Work | None:
+            if not wanted():
+                return None
             need = Need.QUICK if stream.scheduler.busy else Need.BEST
             return engine.begin(
                 Request(samples, need, stream.language, hot_words=stream.options.hot_words, before=before)
@@ -215,7 +222,7 @@ class Finals:
         heard = future.result()
         if heard is not None and utterance.partials is not None:
             utterance.partials.settle(heard, end)
-            self._changed()
+        self._changed()
 
     def _settle_soon(self) -> None:
         if self._settling is None and self.ending and not self._closed:
@@ -265,10 +272,15 @@ class Finals:
         return await self._confirm(final, utterance, ended, heard)
 
     async def _text_of(self, utterance: Utterance, ended: Ended) -> Heard | None:
-        """What was heard in an utterance; if an ear was lost over it, what a decode of the whole gives."""
+        """What was heard in an utterance; if an ear was lost over it, or its decode was not wanted when its turn came,
+        what a decode of the whole gives."""
         assert utterance.final is not None
         if not utterance.by_ear:
-            return await utterance.final
+            heard = await utterance.final
+            if heard is None and not self._closed:  # it was not wanted when its turn came, and now it is
+                self.begin(utterance, ended.end, ended.samples)
+                heard = await utterance.final
+            return heard
         try:
             return await utterance.final
         except RecognitionFailed:

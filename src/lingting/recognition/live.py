@@ -251,9 +251,14 @@ class LiveSession:
                 case Paused(end=end, samples=samples):
                     on_a_chance = not self._stream.engines.ear_is_final and not self._stream.scheduler.busy
                     if self._current is not None and on_a_chance and self._intake.live:
-                        self._finals.begin(self._current, end, samples)
+                        self._finals.begin(self._current, end, samples, wanted=self._pause_since(end))
                 case Ended():
                     self._end(event)
+
+    def _pause_since(self, end: int) -> Callable[[], bool]:
+        """Whether nothing was said behind sample `end`; may be asked on any thread."""
+        endpointer = self._endpointer
+        return lambda: endpointer is not None and endpointer.last_voice <= end
 
     def _start(self, start: int) -> None:
         if self._intake.live:

@@ -21,6 +21,10 @@ _COMPRESSION = 2.4
 _CHARACTERS_PER_SECOND = 30.0
 _LEAST = 8
 _REPETITION = re.compile(r"(.{1,24}?)\1{3,}", re.DOTALL)
+_STUTTER = re.compile(rf"([{HAN}])\1{{3,}}")
+_LEAST_AROUND = 4
+_SAID_AGAIN = frozenset("哈呵嘿嘻嘎啊哦噢呃嗯唔喂哎唉对是好行不没来走快等看听说谢再大很太真零一二三四五六七八九幺两")
+"""Characters that people do say four times in a row."""
 _DIGITS = re.compile(r"[\d零一二三四五六七八九〇幺两.\s-]+")
 _SYLLABLE = re.compile(rf"[{HAN}]|\d|[aeiouy]+|\b[^\W\d_aeiouy{HAN}]+\b", re.IGNORECASE)
 
@@ -28,7 +32,8 @@ _SYLLABLE = re.compile(rf"[{HAN}]|\d|[aeiouy]+|\b[^\W\d_aeiouy{HAN}]+\b", re.IGN
 def loops(text: str, seconds: Seconds) -> bool:
     """Whether `text` looks like an engine that repeats itself, so that a second answer is worth its compute.
 
-    A short unit that stands there four times in a row, or text that compresses by more than 2.4 (Whisper's own
+    A short unit that stands there four times in a row, a character that nobody says four times in a row and that stands
+    so in a longer text, or text that compresses by more than 2.4 (Whisper's own
     measure), is suspicious; spoken digits may repeat. People repeat themselves as well, so nothing may be deleted on
     this verdict alone: see `impossible` and `cut`.
     """
@@ -36,6 +41,9 @@ def loops(text: str, seconds: Seconds) -> bool:
         return True
     if any(not _DIGITS.fullmatch(found.group(1)) for found in _repetitions(text)):
         return True
+    for found in _STUTTER.finditer(text):
+        if found.group(1) not in _SAID_AGAIN and len(text) - len(found.group()) >= _LEAST_AROUND:
+            return True
     raw = text.encode()
     return len(raw) > 60 and len(raw) / len(zlib.compress(raw)) > _COMPRESSION
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from lingting.domain import Language, RawWord, RecognitionOptions, Seconds, Sentence, Transcript
@@ -24,12 +24,14 @@ class Writing:
         convert_numbers: spoken numbers become digits even where the caller doesn't ask for it.
         language: the language of all speech; None decides by utterance.
         ear: finds hot words with Latin letters by their sound, or None.
+        is_word: whether Han characters are a word, which no comma is put into; None where there is no lexicon.
     """
 
     script: Script = "simplified"
     convert_numbers: bool = False
     language: Language | None = None
     ear: LatinEar | None = None
+    is_word: Callable[[str], bool] | None = None
 
     def words(self, heard: Heard, offset: Seconds) -> list[RawWord]:
         """The words of an utterance that begins `offset` seconds into the recording."""
@@ -68,6 +70,7 @@ class Writing:
             speech=speech,
             duration=duration,
             final=final,
+            is_word=self.is_word,
             punctuated=punctuated,
         )
 

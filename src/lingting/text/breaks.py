@@ -140,11 +140,14 @@ def opens_clause(cores: Sequence[str], index: int) -> bool:
 
 
 def inside_word(cores: Sequence[str], index: int, is_word: Callable[[str], bool]) -> bool:
-    """Whether a word of two to four characters reaches across the place behind unit `index`."""
-    for length in range(2, 5):
-        for first in range(max(0, index - length + 2), index + 1):
-            reaching = cores[first : first + length]
-            han = len(reaching) == length and all(len(c) == 1 and is_han(c) for c in reaching)
-            if han and is_word("".join(reaching)):
-                return True
-    return False
+    """Whether a word of two to four characters reaches across the place behind unit `index`, and the text is not just
+    as well read as one word that ends there and another that begins behind it."""
+
+    def word(first: int, length: int) -> bool:
+        found = cores[first : first + length] if first >= 0 else ()
+        return len(found) == length and all(len(c) == 1 and is_han(c) for c in found) and is_word("".join(found))
+
+    lengths = range(2, 5)
+    if any(word(index + 1 - length, length) for length in lengths) and any(word(index + 1, n) for n in lengths):
+        return False
+    return any(word(first, length) for length in lengths for first in range(index - length + 2, index + 1))

@@ -25,10 +25,11 @@ def nobody_spoke(decoded: Decoded) -> bool:
 
 def better(one: Decoded, other: Decoded, seconds: Seconds) -> Decoded:
     """The more believable of two answers to the same audio: one that can have been said in the time before one that
-    cannot, then the higher mean score."""
+    cannot, one that may stand before one that may not (a loop likes itself), then the higher mean score."""
 
-    def rank(decoded: Decoded) -> tuple[bool, float]:
+    def rank(decoded: Decoded) -> tuple[bool, bool, float]:
         best = decoded.hypotheses[0]
-        return not (best.truncated or impossible(best.text, seconds)), best.average
+        possible = not (best.truncated or impossible(best.text, seconds))
+        return possible, trustworthy(best, seconds), best.average
 
     return max(one, other, key=rank)
