@@ -155,7 +155,8 @@ def small_report() -> dict[str, Any]:
 
 
 def test_a_report_of_one_section_has_a_page_too() -> None:
-    page = render(small_report())
+    report = small_report()
+    page = render(report)
     assert page.count("<svg") == 1
     assert "at least 3.5" in page
     report["named"] = {"model": "sense-voice", "callers": {"callers": 8, "throughput_ratio": {"default": 9.25}}}
