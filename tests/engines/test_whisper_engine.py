@@ -29,15 +29,17 @@ class ToldModel:
     def __init__(self, answer: Callable[[DecodeRequest], Decoded]) -> None:
         self._answer = answer
         self.windows: list[int] = []
+        self.whole: list[bool] = []
         self.batches: list[int] = []
 
     def prompt(self, hot_words: Sequence[str]) -> tuple[int, ...]:
         return tuple(range(sum(len(word) for word in hot_words)))
 
-    def encode(self, samples: Samples, window: int) -> Encoded:
+    def encode(self, samples: Samples, window: int, *, whole: bool = False) -> Encoded:
         self.windows.append(window)
+        self.whole.append(whole)
         level = round(float(samples.max(initial=0.0)) * 1000)
-        return Encoded(window, len(samples) / SAMPLE_RATE, np.full((1, 1), level, np.float32))
+        return Encoded(window, len(samples) / SAMPLE_RATE, np.full((1, 1), level, np.float32), window)
 
     def decode(self, requests: Sequence[DecodeRequest]) -> list[Decoded]:
         self.batches.append(len(requests))
@@ -106,13 +108,13 @@ def _loops_in_short_windows(request: DecodeRequest) -> Decoded:
 def test_a_loop_is_tried_again_in_the_next_window() -> None:
     model = ToldModel(_loops_in_short_windows)
     assert only(WhisperEngine(model), Request(sound(1.5))).text == "如同向我招手"
-    assert model.windows == [20, 30]
+    assert (model.windows, model.whole) == ([20, 30], [False, True])
 
 
 def test_a_guess_is_not_tried_again() -> None:
     model = ToldModel(_loops_in_short_windows)
     only(WhisperEngine(model), Request(sound(), Need.GUESS))
-    assert model.windows == [5]
+    assert (model.windows, model.whole) == ([5], [True])
 
 
 def test_poor_text_that_the_model_itself_takes_for_silence_is_dropped() -> None:

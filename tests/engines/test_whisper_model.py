@@ -13,6 +13,7 @@ from lingting.domain import SAMPLE_RATE
 from lingting.engines.whisper import loading
 from lingting.engines.whisper.features import log_mel
 from lingting.engines.whisper.model import WhisperModel
+from lingting.engines.whisper.silence import Features, States
 from lingting.engines.whisper.values import DecodeRequest
 from lingting.errors import ModelError
 from lingting.text import normalise
@@ -47,6 +48,34 @@ def test_speech_is_written_in_its_own_language(model: WhisperModel, name: str, l
     scores = [hypothesis.log_probability for hypothesis in decoded.hypotheses]
     assert len({hypothesis.text for hypothesis in decoded.hypotheses}) == len(scores)
     assert all(score < 0 for score in scores)
+
+
+@pytest.mark.parametrize("loudness", [1.0, 0.02])
+def test_short_speech_costs_the_encoder_no_more_than_its_length_whatever_the_window(
+    model: WhisperModel, monkeypatch: pytest.MonkeyPatch, loudness: float
+) -> None:
+    spoken = recording("asr_example")
+    samples = spoken.samples * np.float32(loudness)
+    model.encode(samples, 20)  # silence of this level is encoded now
+    encode, seconds = model._encoded, []
+
+    def counted(features: Features) -> States:
+        seconds.append(features.shape[2] / 100)
+        return encode(features)
+
+    monkeypatch.setattr(model, "_encoded", counted)
+    encoded = model.encode(samples, 20)
+    assert seconds == [6.0]
+    assert encoded.states.shape[0] == 1000
+    (decoded,) = model.decode([DecodeRequest(encoded)])
+    assert normalise(spoken.phrases[0]) in normalise(decoded.hypotheses[0].text)
+
+
+def test_the_silence_behind_speech_is_as_if_it_were_encoded_with_it(model: WhisperModel) -> None:
+    samples = recording("asr_example").samples
+    short, whole = (model.encode(samples, 20, whole=whole).states[6 * 50 :] for whole in (False, True))
+    other = model.encode(recording("beckett").samples, 20, whole=True).states[: 6 * 50]
+    assert np.corrcoef(short.ravel(), whole.ravel())[0, 1] > 0.8 > np.corrcoef(other.ravel(), whole[:300].ravel())[0, 1]
 
 
 def test_a_forced_language_and_what_was_known_before_decide(model: WhisperModel) -> None:

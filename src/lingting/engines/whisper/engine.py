@@ -76,7 +76,7 @@ class Model(Protocol):
     """What the engine needs of a `WhisperModel`."""
 
     def prompt(self, hot_words: Sequence[str]) -> tuple[int, ...]: ...
-    def encode(self, samples: Samples, window: int) -> Encoded: ...
+    def encode(self, samples: Samples, window: int, *, whole: bool = False) -> Encoded: ...
     def decode(self, requests: Sequence[DecodeRequest]) -> list[Decoded]: ...
     def align(self, items: Sequence[tuple[Encoded, Language, TextHypothesis]]) -> list[CharacterTimes]: ...
 
@@ -119,7 +119,9 @@ class WhisperEngine:
         return self._decode([cast(_Decode, work) for work in works])
 
     def _encode(self, work: _Encode) -> Outcome:
-        return Outcome(more=_Decode(work, self._model.encode(work.request.samples, work.window)))
+        # a guess is so short that little would be saved; what could not be trusted is heard with nothing left out
+        whole = work.request.need is Need.GUESS or work.tried is not None
+        return Outcome(more=_Decode(work, self._model.encode(work.request.samples, work.window, whole=whole)))
 
     def _decode(self, works: Sequence[_Decode]) -> list[Outcome]:
         answers = self._model.decode([_decode_request(work) for work in works])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from lingting.domain import SAMPLE_RATE, Language, Samples
 from lingting.engines.whisper.features import log_mel
 from lingting.engines.whisper.loading import load_model
+from lingting.engines.whisper.silence import BEHIND, STATES_PER_SECOND, Features, Silence, States
 from lingting.engines.whisper.values import Decoded, DecodeRequest, Encoded, TextHypothesis
 from lingting.engines.whisper.vocabulary import Vocabulary
 from lingting.recognition.engine import CharacterTimes
@@ -34,22 +36,31 @@ class WhisperModel:
             ModelError: a file is missing or not a Whisper model.
         """
         self._model = load_model(folder, lanes)
+        self._silence = Silence(self._encoded, self._model.n_mels)
         self._vocabulary = Vocabulary(folder / "tokenizer.json")
 
     def prompt(self, hot_words: Sequence[str]) -> tuple[int, ...]:
         """The tokens of hot words as text said before, as many whole words as fit, the first ones first."""
         return self._vocabulary.words(hot_words)
 
-    def encode(self, samples: Samples, window: int) -> Encoded:
-        """Encode at most `window` seconds of audio, followed by silence."""
-        features = log_mel(samples, window, self._model.n_mels)
-        states = self._model.encode(ctranslate2.StorageView.from_array(features), to_cpu=True)
-        return Encoded(window, min(len(samples) / SAMPLE_RATE, window), np.array(states)[0])
+    def encode(self, samples: Samples, window: int, *, whole: bool = False) -> Encoded:
+        """Encode at most `window` seconds of audio, followed by silence.
+
+        Args:
+            whole: encode all of the silence too, and not only what is near the speech.
+        """
+        seconds = min(len(samples) / SAMPLE_RATE, window)
+        width = window if whole else min(window, math.ceil(seconds + BEHIND))
+        features = log_mel(samples, width, self._model.n_mels)
+        states = self._encoded(features)
+        if width < window:
+            states = np.concatenate([states, self._silence.behind(features, window)])
+        return Encoded(window, seconds, states, width)
 
     def decode(self, requests: Sequence[DecodeRequest]) -> list[Decoded]:
         """Decode utterances of equal window, beam and prompt length together, in the order given."""
         states, view = _stack([request.encoded for request in requests])
-        languages = self._languages(requests, view)
+        languages = self._languages(requests)
         vocabulary = self._vocabulary
         prompts = [
             vocabulary.start(language, request.prompt) for request, language in zip(requests, languages, strict=True)
@@ -76,7 +87,7 @@ class WhisperModel:
 
     def align(self, items: Sequence[tuple[Encoded, Language, TextHypothesis]]) -> list[CharacterTimes]:
         """Find when each character was said, for utterances of equal window."""
-        states, view = _stack([encoded for encoded, _, _ in items])
+        states, view = _stack([encoded for encoded, _, _ in items], own=True)
         frames = [max(2, round(encoded.seconds * 100)) for encoded, _, _ in items]
         # One start sequence serves a call: the language token hardly moves the attention that alignment reads.
         results = self._model.align(
@@ -92,14 +103,20 @@ class WhisperModel:
             for (encoded, _, hypothesis), result in zip(items, results, strict=True)
         ]
 
-    def _languages(self, requests: Sequence[DecodeRequest], view: Any) -> list[Language]:
-        if all(request.language for request in requests):
+    def _encoded(self, features: Features) -> States:
+        states = self._model.encode(ctranslate2.StorageView.from_array(features), to_cpu=True)
+        encoded: States = np.array(states)[0]
+        return encoded
+
+    def _languages(self, requests: Sequence[DecodeRequest]) -> list[Language]:
+        """Those asked for; of the others, what the model thinks is spoken."""
+        unknown = [request for request in requests if not request.language]
+        if not unknown:
             return [request.language or "zh" for request in requests]
-        detected = self._model.detect_language(view)
-        return [
-            request.language or _zh_or_en(dict(scores), request.prior)
-            for request, scores in zip(requests, detected, strict=True)
-        ]
+        states, view = _stack([request.encoded for request in unknown], own=True)
+        detected = iter(self._model.detect_language(view))
+        del states
+        return [request.language or _zh_or_en(dict(next(detected)), request.prior) for request in requests]
 
     def _hypotheses(self, result: Any, budget: int) -> tuple[TextHypothesis, ...]:
         """Those of different text, each within the budget of its own audio, whatever the batch was given."""
@@ -120,7 +137,12 @@ def _token_budget(seconds: float) -> int:
     return min(_MAX_TEXT_TOKENS, 16 + int(12 * seconds))
 
 
-def _stack(items: Sequence[Encoded]) -> tuple[NDArray[np.float32], Any]:
-    """The batch as an array and as a view of it; the view borrows the array's memory, so keep both."""
-    states = np.stack([item.states for item in items])
+def _stack(items: Sequence[Encoded], *, own: bool = False) -> tuple[NDArray[np.float32], Any]:
+    """The batch as an array and as a view of it; the view borrows the array's memory, so keep both.
+
+    Args:
+        own: leave out the silence that is common to all of them.
+    """
+    frames = STATES_PER_SECOND * max(item.own if own else item.window for item in items)
+    states = np.stack([item.states[:frames] for item in items])
     return states, ctranslate2.StorageView.from_array(states)

@@ -18,11 +18,13 @@ class Encoded:
         window: seconds of audio the encoder was given; only equal windows decode together.
         seconds: seconds of it that are audio, the rest being padding.
         states: encoder output, shape (frames, width), float32.
+        own: seconds of `states` that were encoded for this utterance; behind are states of silence.
     """
 
     window: int
     seconds: Seconds
     states: NDArray[np.float32] = field(repr=False)
+    own: int
 
 
 @dataclass(frozen=True, slots=True)
