@@ -111,6 +111,12 @@ def test_a_loop_is_tried_again_in_the_next_window() -> None:
     assert (model.windows, model.whole) == ([20, 30], [False, True])
 
 
+def test_a_second_try_costs_little_while_much_waits() -> None:
+    model = ToldModel(_loops_in_short_windows)
+    assert only(WhisperEngine(model), Request(sound(1.5), Need.QUICK)).text == "如同向我招手"
+    assert (model.windows, model.whole) == ([12, 20, 30], [False, False, False])
+
+
 def test_a_guess_is_not_tried_again() -> None:
     model = ToldModel(_loops_in_short_windows)
     only(WhisperEngine(model), Request(sound(), Need.GUESS))

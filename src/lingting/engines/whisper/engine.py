@@ -119,8 +119,10 @@ class WhisperEngine:
         return self._decode([cast(_Decode, work) for work in works])
 
     def _encode(self, work: _Encode) -> Outcome:
-        # a guess is so short that little would be saved; what could not be trusted is heard with nothing left out
-        whole = work.request.need is Need.GUESS or work.tried is not None
+        # A guess is so short that little would be saved. What cannot be trusted is heard with nothing left out, which
+        # costs more than all the rest, where there is time for the best.
+        need = work.request.need
+        whole = need is Need.GUESS or (need is Need.BEST and work.tried is not None)
         return Outcome(more=_Decode(work, self._model.encode(work.request.samples, work.window, whole=whole)))
 
     def _decode(self, works: Sequence[_Decode]) -> list[Outcome]:
