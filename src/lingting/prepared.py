@@ -22,7 +22,7 @@ def prepare(settings: Settings, install: Callable[[Store, str], None]) -> None:
     """
     store = Store.at(settings.models_dir)
     served = ServedModels.of(settings)
-    for name in dict.fromkeys((*served.names, served.live)):
+    for name in served.needed:
         model = store.catalogue.models.get(name)
         if model and model.embedded and not store.folder(name).exists():
             install(store, name)

@@ -24,6 +24,7 @@ class ServedModels:
         configured: what the setting `model` says, which stands for the default one.
         by_interface: the default models of interfaces that have their own.
         names: all that may be named, the default one first.
+        helpers: those that hear nothing by themselves: for speakers and punctuation.
     """
 
     default: str
@@ -31,6 +32,7 @@ class ServedModels:
     configured: str
     by_interface: Mapping[str, str]
     names: tuple[str, ...]
+    helpers: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, settings: Settings) -> ServedModels:
@@ -39,9 +41,20 @@ class ServedModels:
         by_interface = settings.model_of_interface
         named = _hearing(Store.at(settings.models_dir)) if settings.served_models == ALL else settings.served_models
         names = (default, *by_interface.values(), *(name for name in named.split(",") if name))
+        helpers = (settings.segmentation_model, settings.speaker_model, settings.punctuation_model)
         return cls(
-            default, settings.live_model or settings.model, settings.model, by_interface, tuple(dict.fromkeys(names))
+            default,
+            settings.live_model or settings.model,
+            settings.model,
+            by_interface,
+            tuple(dict.fromkeys(names)),
+            tuple(name for name in helpers if name),
         )
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """All models that must be installed."""
+        return tuple(dict.fromkeys((*self.names, self.live, *self.helpers)))
 
     @property
     def defaults(self) -> tuple[str, ...]:

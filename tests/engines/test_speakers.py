@@ -100,6 +100,19 @@ def test_openai_gives_them_as_diarized_json_and_in_subtitles(server: Running) ->
     assert [line[:5] for line in subtitles.splitlines() if line[1:2] == ":"] == ["A: 你好", "B: 世界", "A: 你好"]
 
 
+def test_deepgram_numbers_them_word_by_word(server: Running) -> None:
+    headers = {"Authorization": f"Token {server.key}"}
+    sound = wav(pcm(conversation()))
+    path = server.url + "/v1/listen?diarize=true&utterances=true&language=multi"
+    results = requests.post(path, data=sound, headers=headers, timeout=30).json()["results"]
+    words = results["channels"][0]["alternatives"][0]["words"]
+    assert [(word["word"], word["speaker"]) for word in words] == [
+        ("你", 0), ("好", 0), ("世", 1), ("界", 1), ("你", 0), ("好", 0),
+    ]  # fmt: skip
+    assert {word["language"] for word in words} == {"zh"}
+    assert [utterance["speaker"] for utterance in results["utterances"]] == [0, 1, 0]
+
+
 def test_a_server_without_the_models_says_what_the_operator_can_do(models: Path) -> None:
     with pytest.raises(ModelError, match="LINGTING_SEGMENTATION_MODEL needs segmentation"):
         service.Recognition(

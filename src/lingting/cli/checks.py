@@ -256,7 +256,7 @@ def model(settings: Settings) -> Finding:
     served = ServedModels.of(settings)
     found = []
     try:
-        for name in dict.fromkeys((*served.names, served.live)):
+        for name in served.needed:
             store.path(name)
             if name not in store.catalogue.models:
                 found.append(f"{name} is there; it is your own, so there is no digest to compare")

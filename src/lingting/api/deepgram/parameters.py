@@ -41,6 +41,7 @@ class Query:
         numerals: whether spoken numbers become digits.
         hot_words: names and terms to listen for.
         utterances: whether a recording's result lists its utterances.
+        diarize: whether words of a recording say who speaks them, where this server can tell.
     """
 
     sound: Sound | None = None
@@ -54,6 +55,7 @@ class Query:
     numerals: bool = False
     hot_words: tuple[str, ...] = ()
     utterances: bool = False
+    diarize: bool = False
 
     def recognition(self, settings: Settings, hot_words: tuple[str, ...]) -> RecognitionOptions:
         """How speech is recognised; `hot_words` are the caller's own."""
@@ -61,6 +63,7 @@ class Query:
             language=self.language or (None if settings.language == "auto" else settings.language),
             hot_words=merged(self.hot_words, hot_words),
             convert_numbers=self.numerals or settings.convert_numbers,
+            speakers=0 if self.diarize and settings.speaker_model else None,
         )
 
     def options(self, settings: Settings, hot_words: tuple[str, ...]) -> LiveOptions:
@@ -93,6 +96,7 @@ def parse(items: Sequence[tuple[str, str]], *, live: bool) -> Query:
         numerals=smart or _flag(values, "numerals"),
         hot_words=hot_words([*values.get("keyterm", ()), *map(_unboosted, values.get("keywords", ()))]),
         utterances=_flag(values, "utterances"),
+        diarize=not live and _flag(values, "diarize"),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from lingting.api.deepgram.parameters import Query
 from lingting.domain import Language, Seconds, Sentence, Transcript, Word
 from lingting.text import spacing
-from lingting.text.words import PUNCTUATION
+from lingting.text.words import PUNCTUATION, has_han
 
 _UNMEASURED = 0.5
 """The confidence of a result that may change, which has none of its own."""
@@ -89,17 +89,17 @@ def alternative(
     said: dict[str, Any] = {
         "transcript": _written(text, query),
         "confidence": _mean(words),
-        "words": described(words, query),
+        "words": [word for sentence in sentences for word in described(sentence, query)],
     }
     if query.multilingual and language is not None:
         said["languages"] = [language]
     return said
 
 
-def described(words: Sequence[Word], query: Query) -> list[dict[str, Any]]:
-    """Words with their times; those that are nothing but punctuation are left out."""
+def described(sentence: Sentence, query: Query) -> list[dict[str, Any]]:
+    """Words of a sentence with their times; those that are nothing but punctuation are left out."""
     found = []
-    for word in words:
+    for word in sentence.words:
         bare = word.text.strip(PUNCTUATION)
         if bare:
             timed: dict[str, Any] = {
@@ -110,6 +110,10 @@ def described(words: Sequence[Word], query: Query) -> list[dict[str, Any]]:
             }
             if query.punctuate:
                 timed["punctuated_word"] = word.text
+            if query.multilingual:
+                timed["language"] = _language(bare, sentence.language)
+            if sentence.speaker:
+                timed["speaker"] = number_of(sentence.speaker)
             found.append(timed)
     return found
 
@@ -129,8 +133,9 @@ def recording(names: Names, transcript: Transcript, query: Query, sha256: str) -
                 "confidence": _mean(sentence.words),
                 "channel": 0,
                 "transcript": _written(sentence.text, query),
-                "words": described(sentence.words, query),
+                "words": described(sentence, query),
                 "id": str(uuid.uuid4()),
+                **({"speaker": number_of(sentence.speaker)} if sentence.speaker else {}),
             }
             for sentence in transcript.sentences
         ]
@@ -139,6 +144,21 @@ def recording(names: Names, transcript: Transcript, query: Query, sha256: str) -
         summary["warnings"] = [{"parameter": "audio", "type": "truncated_audio", "message": transcript.warning}]
     models = {"models": [names.model_id], "model_info": {names.model_id: names.model_info}}
     return {"metadata": summary | models, "results": found}
+
+
+def number_of(speaker: str) -> int:
+    """A speaker as Deepgram counts them, from 0: A, B and so on to Z, then AA."""
+    number = 0
+    for letter in speaker:
+        number = number * 26 + ord(letter) - ord("A") + 1
+    return number - 1
+
+
+def _language(word: str, otherwise: Language) -> Language:
+    """The language of a word by its script; a number is in that of its sentence."""
+    if has_han(word):
+        return "zh"
+    return "en" if any(character.isalpha() for character in word) else otherwise
 
 
 def _mean(words: Sequence[Word]) -> float:
