@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 import redis
+import requests
 
 from bench.stand_in import expected
 from tests.cluster.nodes import (
@@ -212,3 +215,17 @@ def test_a_stream_that_was_never_opened_is_unknown_in_the_words_of_a_single_serv
     assert refused["code"] != 0
     with redis.Redis.from_url(cluster.redis_url) as client:
         assert set(client.keys("lingting:cluster:*:m")) == before, "no claim is left of a stream that did not begin"
+
+
+def test_a_home_answers_nobody_but_doors_and_those_who_watch_it(cluster: Cluster) -> None:
+    home = homes(cluster)[0]
+    assert requests.get(f"{home.url}/healthz", timeout=10).ok
+    answer = send_once(home.url, cluster.key, new_id(), 0, 1, b"")
+    assert answer is not None
+    assert answer["code"] != 0
+
+
+def test_a_server_by_itself_knows_nothing_of_clusters() -> None:
+    asked = "import sys, lingting.service, lingting.api.server; print('lingting.cluster' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

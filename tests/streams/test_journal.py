@@ -219,6 +219,49 @@ def test_a_first_packet_repeated_after_a_crash_is_a_retry(journal: Storage) -> N
     run(work)
 
 
+def test_a_first_packet_that_was_not_kept_is_none_that_was_taken() -> None:
+    """The process dies between the two entries that begin a stream."""
+
+    class Dying(MemoryStorage):
+        async def append(self, key: tuple[str, str], entry: bytes) -> int:
+            if self._numbers.get(key) == 0:
+                raise JournalError("the process is gone")
+            return await super().append(key, entry)
+
+    async def work() -> None:
+        dying = Dying()
+        async with serving(dying) as start:
+            server = start()
+            with pytest.raises(JournalError):
+                await server.send(0, START, b"\1\0" * 3200)
+            server.crash()
+        kept = MemoryStorage()
+        kept._entries, kept._numbers = dying._entries, dying._numbers
+        async with serving(kept) as start:
+            server = start()
+            await server.send(0, START, b"\1\0" * 3200)
+            assert server.streams.overview()[0].audio_seconds == pytest.approx(0.2), "its sound is taken"
+            server.crash()
+
+    run(work)
+
+
+def test_a_name_that_is_used_again_is_the_new_stream_after_a_crash(journal: Storage) -> None:
+    async def work() -> None:
+        async with serving(journal) as start:
+            server = start()
+            await server.send(0, START, b"\0\0" * 3200)
+            await server.send(1, END, b"")
+            await server.send(0, START, b"\1\0" * 3200)
+            server.crash()
+            server = start()
+            await server.send(1, CONTINUE, b"\1\0" * 3200)
+            assert server.streams.overview()[0].audio_seconds == pytest.approx(0.4)
+            server.crash()
+
+    run(work)
+
+
 def test_a_final_packet_repeated_after_a_crash_gives_the_final_text_again(journal: Storage, undisturbed: str) -> None:
     async def work() -> None:
         packets = sound()

@@ -35,9 +35,6 @@ from lingting.recognition.live import LiveSession
 from lingting.service import Service
 from lingting.streams.errors import StreamMoved
 
-AHEAD = 4
-"""Pieces of a recording that a door sends before the first is written."""
-
 
 class HostedSession:
     """The live session of a WebSocket that is held by a door. Event loop only.
