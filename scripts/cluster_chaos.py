@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import http.client
 import json
 import os
@@ -262,29 +263,36 @@ class Fault:
 
 
 def disturb(cluster: Cluster, homes: list[Node], kinds: list[str], played: Played, rng: random.Random) -> list[Fault]:
-    """Make faults one after another, each when all homes are there."""
-    faults = []
-    for kind in kinds:
-        time.sleep(rng.uniform(1.0, 2.5))
-        with played.lock:
-            live = set(played.live)
-        owners = {stream: cluster.owner(stream) for stream in live}
-        index = rng.randrange(len(homes))
-        victim = homes[index]
-        hit = frozenset(stream for stream, owner in owners.items() if owner == victim.name)
-        faults.append(Fault(kind, time.monotonic(), hit))
-        if kind == "kill":
-            victim.process.kill()
-            victim.process.wait()
-            homes[index] = cluster.start("home", f"home-{len(cluster.nodes)}")
-            homes[index].wait()
-        else:
-            victim.process.send_signal(signal.SIGSTOP)
-            time.sleep(FROZEN_SECONDS)
-            victim.process.send_signal(signal.SIGCONT)
-        print(f"\r{len(faults)} of {len(kinds)} faults, {played.streams} streams, {len(played.wrong)} wrong", end="")
+    """Make faults one after another, each when all homes are there; Ctrl-C makes no more of them."""
+    faults: list[Fault] = []
+    with contextlib.suppress(KeyboardInterrupt):
+        for kind in kinds:
+            time.sleep(rng.uniform(1.0, 2.5))
+            index = rng.randrange(len(homes))
+            with played.lock:
+                live = set(played.live)
+            hit = frozenset(stream for stream in live if cluster.owner(stream) == homes[index].name)
+            faults.append(Fault(kind, time.monotonic(), hit))
+            make(cluster, homes, index, faults[-1])
+            print(
+                f"\r{len(faults)} of {len(kinds)} faults, {played.streams} streams, {len(played.wrong)} wrong", end=""
+            )
     print()
     return faults
+
+
+def make(cluster: Cluster, homes: list[Node], index: int, fault: Fault) -> None:
+    """Make a fault of one of the homes, and return when all are there again."""
+    victim = homes[index]
+    if fault.kind == "kill":
+        victim.process.kill()
+        victim.process.wait()
+        homes[index] = cluster.start("home", f"home-{len(cluster.nodes)}")
+        homes[index].wait()
+    else:
+        victim.process.send_signal(signal.SIGSTOP)
+        time.sleep(FROZEN_SECONDS)
+        victim.process.send_signal(signal.SIGCONT)
 
 
 def share(values: list[float], part: float) -> float:
@@ -404,9 +412,8 @@ def disturbed(cluster: Cluster, options: argparse.Namespace) -> dict[str, object
         for speaker in speakers:
             speaker.join()
     table = figures(faults, played)
-    print(
-        f"{options.kills} kills and {options.freezes} freezes; {played.streams} streams, {len(played.packets)} packets"
-    )
+    made = [sum(fault.kind == kind for fault in faults) for kind in ("kill", "freeze")]
+    print(f"{made[0]} kills and {made[1]} freezes; {played.streams} streams, {len(played.packets)} packets")
     print(f"streams with a wrong text: {len(played.wrong)}; seconds of sound lost: {played.lost_seconds}")
     for line in played.wrong:
         print(f"  {line}")
@@ -417,7 +424,14 @@ def disturbed(cluster: Cluster, options: argparse.Namespace) -> dict[str, object
             + f"{row['packets']:>8.0f}"
             + "".join(f"{row[one]:>9.1f}" for one in ("p50", "p95", "p99", "max"))
         )
-    return {"wrong": played.wrong, "lost_seconds": played.lost_seconds, "streams": played.streams, "latency_ms": table}
+    return {
+        "kills": made[0],
+        "freezes": made[1],
+        "wrong": played.wrong,
+        "lost_seconds": played.lost_seconds,
+        "streams": played.streams,
+        "latency_ms": table,
+    }
 
 
 if __name__ == "__main__":
