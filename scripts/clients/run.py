@@ -68,7 +68,9 @@ def installed(name: str, python: str) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run([python, "-m", "venv", folder], check=True)
         pip = [folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "install", "-q", "--no-compile"]
-        subprocess.run([*pip, "--require-hashes", "-r", lock], check=True, stderr=subprocess.DEVNULL)
+        done = subprocess.run([*pip, "--require-hashes", "-r", lock], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise Failed(f"pip cannot install {lock.name}:\n{done.stderr[-3000:]}")
         (folder / "installed").touch()
     return folder
 

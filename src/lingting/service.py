@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 
@@ -318,8 +317,7 @@ class Service:
             await asyncio.sleep(min(idle, _LOOK_EVERY))
             await asyncio.wrap_future(engines.let_go(idle))
 
-    @contextmanager
-    def hold_model(self, name: str) -> Iterator[None]:
+    def hold_model(self, name: str) -> AbstractContextManager[object]:
         """A model that is loaded, and stays so inside the block.
 
         Raises:
@@ -328,8 +326,7 @@ class Service:
         """
         if self._recognition is None:
             raise ModelLoading("the model is loading; try again shortly")
-        with self._recognition.engines.hold(name):
-            yield
+        return self._recognition.engines.hold(name)
 
     def open_live(
         self,

@@ -37,13 +37,14 @@ class Incoming:
         self._file: Piecewise | None = None
         self._head = b""
         self._begun = False
-        self._held = AsyncExitStack()
+        self._held: AsyncExitStack | None = None
 
     async def __aenter__(self) -> Incoming:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._held.aclose()
+        if self._held is not None:
+            await self._held.aclose()
 
     async def take(self, data: bytes) -> AsyncIterator[Samples]:
         """The samples that these bytes complete.
@@ -99,6 +100,7 @@ class Incoming:
                 if head.sound is not None:
                     self._intake = Intake(head.sound)
                 return samples or b""
+        self._held = AsyncExitStack()
         self._file = await self._held.enter_async_context(self._open_file(demuxer))
         data, self._head = self._head, b""
         return data

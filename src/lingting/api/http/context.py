@@ -113,7 +113,7 @@ class Backend(Protocol):
     def models(self) -> ServedModels:
         """The models that may be asked for."""
 
-    def hold_model(self, name: str) -> AbstractContextManager[None]:
+    def hold_model(self, name: str) -> AbstractContextManager[object]:
         """A model that is loaded and stays so inside the block; raises ModelLoading or UnknownModel."""
 
     @property

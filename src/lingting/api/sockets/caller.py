@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from lingting.access.errors import LimitExceeded
@@ -34,7 +34,7 @@ class Caller:
         self._paid: Seconds = 0.0
         self._used: Seconds = 0.0
         self._reservation: Reservation | None = None
-        self._model = contextlib.ExitStack()
+        self._kept: AbstractContextManager[object] | None = None
         self.principal = principal
         self.model = ""
         """Whose text the caller gets, once `choose` is done."""
@@ -62,10 +62,10 @@ class Caller:
             ModelLoading: it is not loaded yet.
         """
         name = await chosen(self._service, self.principal, self._interface, asked)
-        kept = contextlib.ExitStack()
-        kept.enter_context(self._service.hold_model(name))
-        self._model.close()
-        self._model, self.model = kept, name
+        kept = self._service.hold_model(name)
+        kept.__enter__()
+        self._let_go()
+        self._kept, self.model = kept, name
 
     def open_live(self, options: LiveOptions) -> LiveSession:
         """A live session; raises Overloaded."""
@@ -90,10 +90,16 @@ class Caller:
 
     def settle(self) -> None:
         """Take back what was charged ahead, at the end of the connection, and give up the model."""
-        self._model.close()
+        self._let_go()
         ahead, self._paid = self._paid - self._used, self._used
         if ahead > 0 and self._reservation is not None:
             self._reservation.charge(-ahead)
+
+    def _let_go(self) -> None:
+        """Give up the model; an exit stack for it would cost every idle connection a kilobyte."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.__exit__(None, None, None)
 
     async def _charge(self, seconds: Seconds) -> None:
         limits = self._service.access.limits
