@@ -53,6 +53,7 @@ def test_a_key_learns_whose_it_is_and_the_limits(served: Running) -> None:
     assert (answer["tenant"], answer["owner"]) == ("acme", "Ada")
     assert answer["limits"]["flash_max_bytes"] == 200_000
     assert OPERATOR not in answer["scopes"]
+    assert answer["speakers"] is False
 
 
 def test_the_state_is_for_operators_only(served: Running) -> None:
