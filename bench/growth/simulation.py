@@ -250,7 +250,11 @@ class SimulatedHome:
         self._directory = redis(self.silent)
         storage = ClusterStorage(self._directory)
         self.streams: Streams[Principal] = Streams(
-            self._open, lease=_lease, journal=storage, open_again=lambda *_: Session()
+            self._open,
+            lease=_lease,
+            journal=storage,
+            open_again=lambda *_: Session(),
+            clock=asyncio.get_running_loop().time,
         )
         service = SimpleNamespace(
             settings=SimpleNamespace(node=name, cluster_listen=self.address, compute_threads=max(1, most // 10)),
