@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -62,7 +64,7 @@ def command(
     given = parser.parse_args()
     progress = Console(stderr=True)
     began, before = time.monotonic(), _others()
-    with TemporaryDirectory(prefix="lingting-load-") as folder:
+    with _ended_in_order(), TemporaryDirectory(prefix="lingting-load-") as folder:
         result = run(given, prepare(Path(folder)), lambda line: progress.print(line, style="dim", markup=False))
     others = (_others() - before) / (time.monotonic() - began)
     result = replace(result, figures={**result.figures, "cores_that_others_used": max(0.0, others)})
@@ -71,6 +73,16 @@ def command(
     else:
         _show(result, Console())
     return 0 if result.kept else 1
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Whoever is told to end stops the servers that were started."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _others() -> float:
