@@ -18,8 +18,6 @@ from tests.api.serving import FILE, TRANSCRIPTIONS
 from tests.cluster.conftest import full
 from tests.cluster.nodes import Cluster, Node, noise, packets, wait_until
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Cluster]:
@@ -64,7 +62,7 @@ class Listening:
     def end(self) -> str:
         """End it, and give the text."""
         self.socket.send(json.dumps({"type": "CloseStream"}))
-        self._reading.join(60)
+        self._reading.join(120)
         assert not self._reading.is_alive()
         return " ".join(self.finals())
 
@@ -139,5 +137,5 @@ def test_a_recording_whose_home_is_killed_is_recognised_in_another(cluster: Clus
         lambda: any(node.metric("lingting_cluster_recordings") for node in homes(cluster)), "no home has the recording"
     )
     max(homes(cluster), key=lambda node: node.metric("lingting_cluster_recordings")).kill()
-    asking.join(60)
+    asking.join(120)
     assert heard == [expected(pcm)]
