@@ -381,15 +381,35 @@ def _contents(folder: Path) -> list[bytes]:
     return [file.read_bytes() for file in folder.rglob("*") if file.is_file()]
 
 
+class Full(MemoryStorage):
+    """Takes nothing while `full`."""
+
+    full = False
+
+    async def append(self, key: tuple[str, str], entry: bytes) -> int:
+        if self.full:
+            raise JournalError("the disk is full", 1.0)
+        return await super().append(key, entry)
+
+
+def test_a_first_packet_that_cannot_be_kept_is_taken_when_it_comes_again() -> None:
+    storage = Full()
+
+    async def work() -> None:
+        async with serving(storage) as start:
+            server = start()
+            storage.full = True
+            with pytest.raises(JournalError):
+                await server.send(0, START, b"\1\0" * 3200)
+            storage.full = False
+            await server.send(0, START, b"\1\0" * 3200)
+            assert server.streams.overview()[0].audio_seconds == pytest.approx(0.2)
+            server.crash()
+
+    run(work)
+
+
 def test_a_packet_that_cannot_be_kept_is_not_acknowledged_and_is_taken_when_it_comes_again() -> None:
-    class Full(MemoryStorage):
-        full = False
-
-        async def append(self, key: tuple[str, str], entry: bytes) -> int:
-            if self.full:
-                raise JournalError("the disk is full", 1.0)
-            return await super().append(key, entry)
-
     storage = Full()
 
     async def work() -> None:

@@ -42,8 +42,8 @@ class Sequence:
         return self.last is not None and self.expected > self.last
 
     def is_first(self, packet: StreamPacket) -> bool:
-        """Whether this is the stream's first packet, sent again."""
-        return packet.sequence_id == self.base and packet.digest == self._first
+        """Whether this is the stream's first packet, sent again; any may be where none was taken yet."""
+        return packet.sequence_id == self.base and self._first in (None, packet.digest)
 
     def is_retry(self, packet: StreamPacket) -> bool:
         """Whether this packet was taken before.
