@@ -118,6 +118,7 @@ class Transcriber:
         hot_words: Sequence[str] = (),
         convert_numbers: bool = False,
         max_sentence_silence: Seconds = 3.0,
+        speakers: int | None = None,
     ) -> Transcript:
         """What is said in a recording.
 
@@ -129,13 +130,16 @@ class Transcriber:
             hot_words: names and terms to listen for.
             convert_numbers: write spoken numbers as digits.
             max_sentence_silence: seconds of silence that always end a sentence.
+            speakers: how many speakers to tell apart, 0 for as many as there are; each sentence then names its speaker
+                (A, B and so on). The settings must name models for that.
 
         Raises:
             AudioError: the audio is empty or cannot be decoded.
+            NoSpeakers: there are no models that tell speakers apart, or the recording is too long for them.
             RecognitionFailed: the engine failed.
             OSError: the file cannot be read.
         """
-        options = _options(language, hot_words, convert_numbers, max_sentence_silence)
+        options = _options(language, hot_words, convert_numbers, max_sentence_silence, speakers)
         with self._opened(audio, sample_rate) as recording:
             return in_milliseconds(self._call(self._recognition.recognizer.recognize(recording, options)))
 
@@ -148,9 +152,10 @@ class Transcriber:
         hot_words: Sequence[str] = (),
         convert_numbers: bool = False,
         max_sentence_silence: Seconds = 3.0,
+        speakers: int | None = None,
     ) -> Iterator[Sentence]:
         """The sentences of a recording in order, each as soon as it is known. Arguments and errors: `transcribe`."""
-        options = _options(language, hot_words, convert_numbers, max_sentence_silence)
+        options = _options(language, hot_words, convert_numbers, max_sentence_silence, speakers)
         with self._opened(audio, sample_rate) as recording:
             yield from self._sentences(recording, options)
 
@@ -288,9 +293,10 @@ class Transcriber:
         hot_words: Sequence[str] = (),
         convert_numbers: bool = False,
         max_sentence_silence: Seconds = 3.0,
+        speakers: int | None = None,
     ) -> tuple[int, RecognitionOptions]:
         """The arguments of `transcribe`."""
-        return sample_rate, _options(language, hot_words, convert_numbers, max_sentence_silence)
+        return sample_rate, _options(language, hot_words, convert_numbers, max_sentence_silence, speakers)
 
     def _post(self, work: Any, *arguments: Any) -> None:
         if self._closed:
@@ -480,15 +486,22 @@ def _language(language: Language | None) -> Language | None:
 
 
 def _options(
-    language: Language | None, hot_words: Sequence[str], convert_numbers: bool, max_sentence_silence: Seconds
+    language: Language | None,
+    hot_words: Sequence[str],
+    convert_numbers: bool,
+    max_sentence_silence: Seconds,
+    speakers: int | None = None,
 ) -> RecognitionOptions:
     if isinstance(hot_words, str):
         raise ValueError("hot_words must be a list of words, not one string")
+    if speakers is not None and speakers < 0:
+        raise ValueError(f"speakers must be 0 or more, got {speakers}")
     return RecognitionOptions(
         language=_language(language),
         hot_words=tuple(hot_words),
         convert_numbers=convert_numbers,
         max_sentence_silence=max_sentence_silence,
+        speakers=speakers,
     )
 
 

@@ -27,6 +27,7 @@ CHANGES: dict[str, Callable[[Directory], Any]] = {
     "tenant.create": lambda d: d.create_tenant("new"),
     "tenant.limits": lambda d: d.set_limits("acme", {"streams": 3}),
     "tenant.weight": lambda d: d.set_weight("acme", 2),
+    "tenant.model": lambda d: d.set_model("acme", "whisper-base"),
     "tenant.disable": lambda d: d.set_tenant_disabled("acme", True),
     "tenant.enable": lambda d: d.set_tenant_disabled("acme", False),
     "tenant.hot-words": lambda d: d.change_tenant_hot_words("acme", HotWordsChange(("张玮婷",))),

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
+from typer.testing import CliRunner
 
-from lingting import service
+from lingting import Transcriber, service
 from lingting.audio.recording import Recording
+from lingting.cli.transcribe import app
 from lingting.domain import Samples, Sentence, Turn, Word
 from lingting.engines.sherpa.speakers import Diariser, label
 from lingting.errors import ModelError
@@ -98,6 +100,25 @@ def test_openai_gives_them_as_diarized_json_and_in_subtitles(server: Running) ->
     assert content["task"] == "transcribe"
     subtitles = openai(server, model="gpt-4o-transcribe-diarize", response_format="srt").text
     assert [line[:5] for line in subtitles.splitlines() if line[1:2] == ":"] == ["A: 你好", "B: 世界", "A: 你好"]
+
+
+def test_the_command_writes_them_down(server: Running, models: Path, tmp_path: Path) -> None:
+    recording = tmp_path / "talk.wav"
+    recording.write_bytes(wav(pcm(conversation())))
+    arguments = [str(recording), "--speakers", "0", "--format", "srt"]
+    done = CliRunner().invoke(app, [*arguments, "--server", server.url, "--key", server.key])
+    assert done.exit_code == 0, done.output
+    assert [line[:5] for line in done.stdout.splitlines() if line[1:2] == ":"] == ["A: 你好", "B: 世界", "A: 你好"]
+    refused = CliRunner().invoke(app, [*arguments, "--model", "ours", "--server", server.url, "--key", server.key])
+    assert refused.exit_code == 2
+
+
+def test_the_library_names_them(server: Running) -> None:
+    with Transcriber(settings=server.service.settings) as transcriber:
+        found = transcriber.transcribe(conversation(), speakers=2).sentences
+        assert [(letters(sentence.text), sentence.speaker) for sentence in found] == SAID
+        with pytest.raises(ValueError, match="speakers must be 0 or more"):
+            transcriber.transcribe(conversation(), speakers=-1)
 
 
 def test_deepgram_numbers_them_word_by_word(server: Running) -> None:

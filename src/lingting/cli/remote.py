@@ -20,6 +20,8 @@ from lingting.errors import LingtingError
 
 KEY_VARIABLE = "LINGTING_API_KEY"
 TRANSCRIPTIONS = "/v1/audio/transcriptions"
+DIARIZING = "gpt-4o-transcribe-diarize"
+"""OpenAI's name that asks for speakers, and here for nothing else."""
 _TRIES = 5
 _LONGEST_PAUSE = 30.0
 _CONNECT_SECONDS = 15.0
@@ -71,15 +73,25 @@ class Server:
                 self._tls.check_hostname, self._tls.verify_mode = False, ssl.CERT_NONE
 
     def transcribe(
-        self, path: Path, *, language: Language | None = None, hot_words: Sequence[str] = (), model: str = ""
+        self,
+        path: Path,
+        *,
+        language: Language | None = None,
+        hot_words: Sequence[str] = (),
+        model: str = "",
+        speakers: bool = False,
     ) -> Transcript:
-        """What is said in a file. While the server is busy or a limit is reached, it is tried again a few times.
+        """What is said in a file, and by whom. While the server is busy or a limit is reached, it is tried again.
 
         Raises:
             ServerError: the server cannot be reached or refuses the file.
             OSError: the file cannot be read.
         """
-        fields = [("response_format", "verbose_json"), ("model", model), ("language", language or "")]
+        fields = [
+            ("response_format", "verbose_json"),
+            ("model", "gpt-4o-transcribe-diarize" if speakers else model),
+            ("language", language or ""),
+        ]
         fields += [("timestamp_granularities[]", each) for each in ("word", "segment")]
         fields += [("keywords[]", word) for word in hot_words]
         for attempt in range(1, _TRIES + 1):
@@ -174,7 +186,11 @@ def _transcript(body: bytes) -> Transcript:
     for segment in answer.get("segments", []):
         found, used = _words(segment["text"], words, used, math.exp(min(0.0, segment.get("avg_logprob", 0.0))))
         language = _language(segment["text"])
-        sentences.append(Sentence(segment["text"], segment["start"], segment["end"], tuple(found), language))
+        sentences.append(
+            Sentence(
+                segment["text"], segment["start"], segment["end"], tuple(found), language, segment.get("speaker", "")
+            )
+        )
     whole = _LANGUAGES.get(answer.get("language", ""), "zh")
     warning = "; ".join(answer.get("warnings", [])) or None
     return Transcript(answer["text"], answer["duration"], whole, tuple(sentences), warning)

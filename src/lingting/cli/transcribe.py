@@ -71,6 +71,7 @@ class Asked:
     hot_words: tuple[str, ...]
     convert_numbers: bool
     model: str | None
+    speakers: int | None
 
 
 HELP = """Write down what is said in recordings, here or on a server.
@@ -103,6 +104,16 @@ def transcribe(
         bool, typer.Option("--convert-numbers", help="Write spoken numbers as digits (not with --server).")
     ] = False,
     model: Annotated[str | None, typer.Option("--model", "-m", help="Name of the model.")] = None,
+    speakers: Annotated[
+        int | None,
+        typer.Option(
+            "--speakers",
+            metavar="NUMBER",
+            min=0,
+            max=50,
+            help="Tell so many speakers apart; 0: as many as there are.",
+        ),
+    ] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=32, help="Recordings at once.")] = 2,
     explain: Annotated[
         bool, typer.Option("--explain", help="Tell on stderr which characters were changed by sound, and why.")
@@ -126,12 +137,16 @@ def transcribe(
         raise _usage("--key and --insecure need --server")
     if convert_numbers and server is not None:
         raise _usage("--convert-numbers works in this process only; on a server it is a setting")
+    if server is not None and speakers and speakers > 0:
+        raise _usage("a server finds out by itself how many speakers there are: --speakers 0")
+    if server is not None and speakers is not None and model is not None:
+        raise _usage("--speakers with --server takes the server's default model; leave --model out")
     if explain and server is not None:
         raise _usage("--explain works in this process only")
     if explain:
         _explain()
     words = tuple(word.strip() for word in hot_words.replace("，", ",").split(",") if word.strip())
-    asked = Asked(language, words, convert_numbers, model)
+    asked = Asked(language, words, convert_numbers, model, speakers)
     if not sources:
         raise _usage(f"there are no recordings in {', '.join(recordings)}")
     waiting = sources if force else [source for source in sources if not source.done]
@@ -286,6 +301,7 @@ def _local(asked: Asked) -> Iterator[Recognise]:
                     language=asked.language.forced,
                     hot_words=asked.hot_words,
                     convert_numbers=asked.convert_numbers,
+                    speakers=asked.speakers,
                 ):
                     sentences.append(sentence)
                     report(min(1.0, sentence.end / recording.duration))
@@ -305,7 +321,11 @@ def _remote(url: str, key: str | None, insecure: bool, asked: Asked) -> Iterator
 
     def recognise(path: Path, report: Callable[[float], None]) -> Transcript:
         return server.transcribe(
-            path, language=asked.language.forced, hot_words=asked.hot_words, model=asked.model or ""
+            path,
+            language=asked.language.forced,
+            hot_words=asked.hot_words,
+            model=asked.model or "",
+            speakers=asked.speakers is not None,
         )
 
     yield recognise

@@ -98,6 +98,7 @@ def _segment(number: int, sentence: Sentence) -> dict[str, Any]:
     raw = sentence.text.encode()
     return {
         "id": number,
+        **({"speaker": sentence.speaker} if sentence.speaker else {}),
         "seek": round(sentence.start * _FRAMES_PER_SECOND),
         "start": round(sentence.start, 3),
         "end": round(sentence.end, 3),
