@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from lingting.models import Store, install
@@ -25,8 +26,11 @@ for _name in [name for name in os.environ if name.startswith(PREFIX) and name no
     del os.environ[_name]
 os.environ.pop("LINGTING_CONFIG", None)
 
+hypothesis.settings.register_profile("lingting", deadline=None)  # how long an example takes is the machine's affair
+hypothesis.settings.load_profile("lingting")
+
 LINGTING = Path(sys.executable).with_name("lingting")
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 
 
 @pytest.fixture(scope="session")
