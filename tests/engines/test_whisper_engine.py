@@ -88,8 +88,13 @@ def test_the_window_leaves_silence_behind_the_speech(seconds: float, window: int
     assert model.windows == [window]
 
 
-@pytest.mark.parametrize(("need", "window", "beam"), [(Need.GUESS, 5, 1), (Need.QUICK, 12, 5), (Need.BEST, 20, 5)])
-def test_a_guess_costs_less_than_quick_text_and_that_less_than_the_best(need: Need, window: int, beam: int) -> None:
+@pytest.mark.parametrize(
+    ("need", "window", "whole", "beam"),
+    [(Need.GUESS, 5, True, 1), (Need.QUICK, 20, False, 5), (Need.BEST, 20, True, 5)],
+)
+def test_a_guess_costs_less_than_quick_text_and_that_less_than_the_best(
+    need: Need, window: int, whole: bool, beam: int
+) -> None:
     beams: list[int] = []
 
     def answer(request: DecodeRequest) -> Decoded:
@@ -98,7 +103,7 @@ def test_a_guess_costs_less_than_quick_text_and_that_less_than_the_best(need: Ne
 
     model = ToldModel(answer)
     only(WhisperEngine(model), Request(sound(3.0), need))
-    assert (model.windows, beams) == ([window], [beam])
+    assert (model.windows, model.whole, beams) == ([window], [whole], [beam])
 
 
 def _loops_in_short_windows(request: DecodeRequest) -> Decoded:
@@ -108,13 +113,13 @@ def _loops_in_short_windows(request: DecodeRequest) -> Decoded:
 def test_a_loop_is_tried_again_in_the_next_window() -> None:
     model = ToldModel(_loops_in_short_windows)
     assert only(WhisperEngine(model), Request(sound(1.5))).text == "如同向我招手"
-    assert (model.windows, model.whole) == ([20, 30], [False, True])
+    assert (model.windows, model.whole) == ([20, 30], [True, True])
 
 
 def test_a_second_try_costs_little_while_much_waits() -> None:
     model = ToldModel(_loops_in_short_windows)
     assert only(WhisperEngine(model), Request(sound(1.5), Need.QUICK)).text == "如同向我招手"
-    assert (model.windows, model.whole) == ([12, 20, 30], [False, False, False])
+    assert (model.windows, model.whole) == ([20, 30], [False, False])
 
 
 def test_a_guess_is_not_tried_again() -> None:
