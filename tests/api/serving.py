@@ -7,7 +7,9 @@ import base64
 import contextlib
 import json
 import socket
+import sys
 import threading
+import traceback
 from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager
@@ -385,7 +387,10 @@ def serving(data_dir: Path, **settings: Any) -> Iterator[Running]:
         if ready.done() and ready.exception() is None:
             server.should_exit = True
         thread.join(30)
-        assert not thread.is_alive()
+        assert not thread.is_alive(), "it does not stop:\n" + "\n".join(
+            ["".join(traceback.format_stack(frame)) for frame in sys._current_frames().values()]
+            + [repr(task) for task in asyncio.all_tasks(loop)]
+        )
 
 
 def pcm(seconds: float, value: int = 1000) -> bytes:

@@ -86,6 +86,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterato
             interface_models="deepgram=other",
             phonetics="off",
             compute_threads=2,
+            flash_requests_per_second=100_000,
         ) as running:
             yield running
 
@@ -307,6 +308,7 @@ def test_a_model_that_nobody_uses_is_let_go_unless_it_is_the_default_one(
     monkeypatch.setattr("lingting.audio.voice._model", _ByEnergy)
     monkeypatch.setattr(servers, "Service", service.Service)
     names: dict[str, Any] = {"model": "ours", "served_models": "all", "load_models": "start", "unload_seconds": 0.5}
+    names["flash_requests_per_second"] = 100_000
     with serving(tmp_path, **names, engine_processes="none", phonetics="off", compute_threads=2) as server:
 
         def in_memory() -> set[str]:

@@ -22,6 +22,7 @@ _END_SECONDS: Seconds = 5.0
 """A process that has closed its socket gets so long to end by itself."""
 
 _WATCH_SECONDS: Seconds = 1.0
+_CRASHED = "decoding it ran out of memory or crashed the decoder"
 
 COMMAND = (sys.executable, "-m", "lingting.audio.worker")
 
@@ -156,12 +157,13 @@ class DecodingProcess:
                 code = self._process.wait(_END_SECONDS)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-                code = self._process.wait()
+                self._process.wait()
+                return _CRASHED
         if code == -signal.SIGKILL:
             return None
         if code == -signal.SIGXCPU:
             return "decoding it takes too much processor time"
-        return "decoding it ran out of memory or crashed the decoder"
+        return _CRASHED
 
     def _give(self, job: dict[str, Any], source: int, output: int) -> bool:
         assert self._socket is not None
