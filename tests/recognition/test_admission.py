@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -82,7 +83,7 @@ def test_speakers_who_begin_at_once_are_taken_as_far_as_the_machine_can_carry_th
 
 def test_streams_that_take_the_place_of_others_are_not_taken_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
-    monkeypatch.setattr("lingting.recognition.openings.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("lingting.recognition.openings.time", SimpleNamespace(monotonic=lambda: now[0]))
     openings = Openings()
     for _ in range(20):
         openings.opened(Account())

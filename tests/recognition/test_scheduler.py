@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from types import SimpleNamespace
 
 import pytest
 
@@ -354,7 +355,7 @@ def test_a_lane_that_does_not_come_back_from_a_step_is_told(
     hold(engine, scheduler)
     assert scheduler.stuck() == 0
     later = time.monotonic() + 61.0
-    monkeypatch.setattr("lingting.recognition.scheduler.time.monotonic", lambda: later)
+    monkeypatch.setattr("lingting.recognition.scheduler.time", SimpleNamespace(monotonic=lambda: later))
     assert scheduler.stuck() == 1
     engine.gate.set()
     while scheduler.stuck():
