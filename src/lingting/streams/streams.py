@@ -488,13 +488,14 @@ class Streams(Generic[OwnerT]):
 
     async def _finish(self, stream: _Stream[OwnerT]) -> str:
         """The final text; what becomes final meanwhile is noted in the journal, so that no restart begins anew."""
+        if stream.kept is None:
+            return (await stream.session.finish()).text
         finishing = asyncio.ensure_future(stream.session.finish())
         try:
             while not finishing.done():
                 await asyncio.wait({finishing}, timeout=_NOTE_SECONDS)
-                if stream.kept is not None:
-                    async with stream.lock:
-                        await self._quietly(stream.kept.checkpoint(stream.session.checkpoint, stream.sequence))
+                async with stream.lock:
+                    await self._quietly(stream.kept.checkpoint(stream.session.checkpoint, stream.sequence))
             return finishing.result().text
         finally:
             finishing.cancel()
