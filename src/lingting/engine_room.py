@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from lingting.domain import Seconds
-from lingting.engines.process import ProcessEngine
+from lingting.engines.process.engine import ProcessEngine
 from lingting.engines.sherpa import build
 from lingting.engines.sherpa.speakers import THRESHOLD, Diariser
 from lingting.engines.whisper import WhisperEngine

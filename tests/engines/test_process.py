@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
-from lingting.engines.process import ProcessEngine
+from lingting.engines.process.engine import ProcessEngine
 from lingting.engines.whole import Whole
 from lingting.errors import EngineRestarted, ModelError, RecognitionFailed
 from lingting.recognition.engine import Before, Need, Request
@@ -239,7 +239,7 @@ def test_a_process_that_cannot_start_again_is_tried_ever_more_slowly_and_calls_s
 def test_the_process_ends_with_the_server_however_that_ends(tmp_path: Path) -> None:
     program = (
         "import os, signal\n"
-        "from lingting.engines.process import ProcessEngine\n"
+        "from lingting.engines.process.engine import ProcessEngine\n"
         "engine = ProcessEngine('m', 'tests.engines.misbehaving:build', {}, lanes=1)\n"
         "print(engine.pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -258,7 +258,7 @@ def test_the_process_ends_with_the_server_however_that_ends(tmp_path: Path) -> N
 def test_the_process_imports_nothing_of_the_server_and_sees_none_of_its_settings(engine: ProcessEngine) -> None:
     environment = psutil.Process(engine.pid).environ()
     assert not [name for name in environment if name.startswith("LINGTING")]
-    code = "import sys, lingting.engines.child; print([m for m in sys.modules if m.startswith('lingting.')])"
+    code = "import sys, lingting.engines.process.far_side; print([m for m in sys.modules if m.startswith('lingting.')])"
     found = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

@@ -16,7 +16,7 @@ import requests
 
 from lingting import service
 from lingting.domain import Samples
-from lingting.engines.process import ProcessEngine
+from lingting.engines.process.engine import ProcessEngine
 from lingting.settings import Settings
 from tests.api import serving as servers
 from tests.api.serving import STREAM, TRANSCRIPTIONS, Running, packet_body, serving

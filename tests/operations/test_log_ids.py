@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from lingting import log_ids
-from lingting.engines.process import ProcessEngine
+from lingting.engines.process.engine import ProcessEngine
 from lingting.errors import RecognitionFailed
 from lingting.operations.logs import JSONFormatter
 from lingting.recognition.engine import Request

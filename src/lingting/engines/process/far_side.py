@@ -19,12 +19,11 @@ from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from lingting.engines import wire
+from lingting.engines.process import wire
 from lingting.engines.threads import COMPUTE_NICENESS
 from lingting.recognition.engine import Ear, Outcome, Work
 
 _PR_SET_PDEATHSIG = 1
-_ATTRIBUTES = ("longest", "punctuates", "delay", "chunk")
 
 
 class _Log(logging.Handler):
@@ -69,7 +68,7 @@ class _Host:
         while True:
             message = wire.receive(connection)
             lines = self._log.begin()
-            reply: wire.Failed | wire.Work | wire.Results
+            reply: wire.Reply
             try:
                 reply = self._answer(message)
             except Exception as error:
@@ -78,7 +77,7 @@ class _Host:
                 self._log.end()
             wire.send(connection, wire.Answer(reply, lines))
 
-    def _answer(self, message: wire.Message) -> wire.Failed | wire.Work | wire.Results:
+    def _answer(self, message: wire.Message) -> wire.Reply:
         match message:
             case wire.Begin():
                 self._forget(message.forget)
@@ -172,8 +171,8 @@ def main(control: int, lanes: Sequence[int]) -> None:
     host = _Host(engine, log)
     for lane in lanes:
         threading.Thread(target=_lane, args=(host, socket.socket(fileno=lane)), daemon=True).start()
-    attributes = {name: getattr(engine, name) for name in _ATTRIBUTES if hasattr(engine, name)}
-    wire.send(connection, wire.Ready(attributes))
+    attributes = {name: getattr(engine, name) for name in wire.Ready.__struct_fields__ if hasattr(engine, name)}
+    wire.send(connection, wire.Ready(**attributes))
     with suppress(EOFError, OSError):
         while True:
             wire.send(connection, wire.receive(connection))

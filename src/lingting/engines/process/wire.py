@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lingting.domain import Language
-from lingting.recognition.engine import Before, CharacterTimes, Heard, Need, Request
+from lingting.errors import ModelError, RecognitionFailed
+from lingting.recognition import engine as recognition
+from lingting.recognition.engine import Before, CharacterTimes, Heard, Need, Outcome, Request
 
 _SIZE = struct.Struct("=I")
 BUFFER = 4 << 20
@@ -30,9 +32,12 @@ class Start(msgspec.Struct, tag=True, array_like=True):
 
 
 class Ready(msgspec.Struct, tag=True, array_like=True):
-    """The engine is loaded; its attributes."""
+    """The engine is loaded; its attributes, those that engines of its kind have."""
 
-    attributes: dict[str, str | float | bool]
+    longest: float = 0.0
+    delay: float = 0.0
+    chunk: float = 0.0
+    punctuates: bool = False
 
 
 class Failed(msgspec.Struct, tag=True, array_like=True):
@@ -120,10 +125,13 @@ class Results(msgspec.Struct, tag=True, array_like=True):
     results: list[Result]
 
 
+Reply = Failed | Work | Results
+
+
 class Answer(msgspec.Struct, tag=True, array_like=True):
     """The answer to `Begin`, `Step` or `Hear`, and what was logged meanwhile."""
 
-    reply: Failed | Work | Results
+    reply: Reply
     log: list[LogLine]
 
 
@@ -237,3 +245,18 @@ def heard_in(message: HeardText) -> Heard:
 
 def _language(language: str | None) -> Language | None:
     return "en" if language == "en" else "zh" if language == "zh" else None
+
+
+def outcome_in(result: Result, more: recognition.Work | None) -> Outcome:
+    """A result as an outcome, whose next work is made here."""
+    heard = None if result.heard is None else heard_in(result.heard)
+    return Outcome(heard, more, None if result.error is None else error_in(result.error))
+
+
+def error_in(message: Message | Reply) -> Exception:
+    """A failure as an exception; any other message is a failure of its own kind: it was not expected."""
+    if not isinstance(message, Failed):
+        return RecognitionFailed(f"an unexpected answer of the kind {type(message).__name__}")
+    if message.kind == "ModelError":
+        return ModelError(message.message)
+    return RecognitionFailed(f"{message.kind}: {message.message}")
