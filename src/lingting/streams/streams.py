@@ -8,16 +8,13 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from dataclasses import dataclass, field
 from typing import Generic
 
-import numpy as np
-
-from lingting.domain import SAMPLE_RATE, RecognitionOptions, Seconds
-from lingting.errors import LingtingError, Overloaded, RecognitionFailed
+from lingting.domain import RecognitionOptions, Seconds
+from lingting.errors import LingtingError, Overloaded
+from lingting.streams.ending import CAUSES, final_text
 from lingting.streams.errors import (
     InvalidFirstNumber,
-    MissingPacket,
     StreamAborted,
     StreamAlreadyLive,
     StreamMoved,
@@ -28,49 +25,12 @@ from lingting.streams.finals import Final, Finals, Key
 from lingting.streams.journal import Ended, JournalError, Storage, StreamJournal, recover
 from lingting.streams.packets import Action, StreamPacket, StreamReply
 from lingting.streams.sequence import Sequence
+from lingting.streams.stream import BYTES_PER_SECOND, Stream
 from lingting.streams.types import Lease, LiveSession, OwnerT, StreamState
 
-BYTES_PER_SECOND = 2 * SAMPLE_RATE
-_NOTE_SECONDS = 0.25
 _HAND_OVER_SECONDS = 3.0
 _UNTIMED = RecognitionOptions(timestamps=False)
-_CAUSES: dict[type[LingtingError] | None, str] = {
-    None: "final",
-    StreamAborted: "aborted",
-    StreamMoved: "moved",
-    UnknownStream: "expired",
-    MissingPacket: "missing_packet",
-    Overloaded: "stopping",
-    RecognitionFailed: "failed",
-}
-"""Why streams end, by the error that is told."""
-
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Stream(Generic[OwnerT]):
-    """State of one live stream; only the event loop touches it.
-
-    Attributes:
-        kept: what the journal has of it.
-        heard: bytes at the beginning of the sound that comes next which its session has heard before a restart.
-    """
-
-    owner: OwnerT
-    key: Key
-    session: LiveSession
-    lease: Lease
-    sequence: Sequence
-    opened_at: float
-    last_seen: float
-    kept: StreamJournal | None = None
-    heard: int = 0
-    half_sample: bytes = b""
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    ending: asyncio.Task[None] | None = None
-    complete: asyncio.Event = field(default_factory=asyncio.Event)
-    outcome: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class Streams(Generic[OwnerT]):
@@ -127,14 +87,14 @@ class Streams(Generic[OwnerT]):
         self._journal = journal
         self._clock = clock
         self._swept_at = clock()
-        self._live: dict[Key, _Stream[OwnerT]] = {}
+        self._live: dict[Key, Stream[OwnerT]] = {}
         self._opening: dict[Key, asyncio.Event] = {}
         self._finals = Finals()
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
         self._draining = False
-        self.ends: Counter[str] = Counter(dict.fromkeys(_CAUSES.values(), 0))
+        self.ends: Counter[str] = Counter(dict.fromkeys(CAUSES.values(), 0))
         self.journal_errors = 0
         self.on_drain: Callable[[], Awaitable[None]] | None = None
 
@@ -174,17 +134,7 @@ class Streams(Generic[OwnerT]):
     def overview(self) -> list[StreamState[OwnerT]]:
         """The live streams, the oldest first."""
         now = self._clock()
-        return [
-            StreamState(
-                stream.owner,
-                stream.key[1],
-                stream.sequence.total_bytes / BYTES_PER_SECOND,
-                now - stream.opened_at,
-                now - stream.last_seen,
-                stream.ending is not None,
-            )
-            for stream in self._live.values()
-        ]
+        return [stream.state(now) for stream in self._live.values()]
 
     @property
     def remembered(self) -> int:
@@ -196,7 +146,7 @@ class Streams(Generic[OwnerT]):
         self._draining = False
         self._sweeper = asyncio.create_task(self._sweep_forever(), name="streams-sweeper")
 
-    def _ends_by_itself(self, stream: _Stream[OwnerT]) -> bool:
+    def _ends_by_itself(self, stream: Stream[OwnerT]) -> bool:
         """Whether a stop waits for this stream: one in the journal goes on behind it, unless it ends already."""
         return self._journal is None or stream.ending is not None
 
@@ -282,8 +232,9 @@ class Streams(Generic[OwnerT]):
             if stream.ending is None:
                 stream.ending = self._spawn(self._end(stream, packet))
             text = await asyncio.shield(stream.outcome)
-            return StreamReply(text, added, len(text), stream.sequence.total_bytes / BYTES_PER_SECOND)
-        return self._answer(stream, added)
+            return StreamReply(text, added, len(text), stream.seconds)
+        stream.last_seen = self._clock()
+        return stream.reply(added)
 
     def sweep(self) -> None:
         """End the streams that have been idle for too long and forget old final texts."""
@@ -297,19 +248,17 @@ class Streams(Generic[OwnerT]):
             self._swept_at = now
             self._spawn(self._quietly(self._journal.sweep(self._idle_seconds)))
 
-    def _find(self, key: Key) -> _Stream[OwnerT] | None:
+    def _find(self, key: Key) -> Stream[OwnerT] | None:
         stream = self._live.get(key)
         if stream is not None and self._expired(stream, self._clock()):
             self._fail(stream, UnknownStream(key[1], self._idle_seconds))
             return None
         return stream
 
-    def _expired(self, stream: _Stream[OwnerT], now: float) -> bool:
+    def _expired(self, stream: Stream[OwnerT], now: float) -> bool:
         return stream.ending is None and now - stream.last_seen > self._idle_seconds
 
-    async def _open(
-        self, owner: OwnerT, key: Key, packet: StreamPacket, options: RecognitionOptions
-    ) -> _Stream[OwnerT]:
+    async def _open(self, owner: OwnerT, key: Key, packet: StreamPacket, options: RecognitionOptions) -> Stream[OwnerT]:
         if packet.sequence_id not in (0, 1):
             raise InvalidFirstNumber(packet.sequence_id)
         if len(packet.audio) > self._max_bytes:
@@ -331,7 +280,7 @@ class Streams(Generic[OwnerT]):
 
     async def _begin(
         self, owner: OwnerT, key: Key, base: int, options: RecognitionOptions, *, again: bool = False
-    ) -> _Stream[OwnerT]:
+    ) -> Stream[OwnerT]:
         """A stream with a place and a session; `again` says that it had a place before."""
         lease = await self._acquire(owner, again)
         try:
@@ -341,11 +290,9 @@ class Streams(Generic[OwnerT]):
             raise
         sequence = Sequence(base, window=self._window, max_waiting_bytes=self._max_waiting_bytes)
         now = self._clock()
-        stream = _Stream(owner, key, session, lease, sequence, now, now)
-        stream.outcome.add_done_callback(_retrieve)
-        return stream
+        return Stream(owner, key, session, lease, sequence, now, now)
 
-    async def _recover(self, owner: OwnerT, key: Key) -> _Stream[OwnerT] | None:
+    async def _recover(self, owner: OwnerT, key: Key) -> Stream[OwnerT] | None:
         """The stream as the journal has it; None where it has none, or only its end, which is remembered then."""
         assert self._journal is not None
         opened = self._opening[key] = asyncio.Event()
@@ -380,7 +327,7 @@ class Streams(Generic[OwnerT]):
             opened.set()
             self._ended.set()
 
-    async def _keep(self, stream: _Stream[OwnerT], kept: StreamJournal, packet: StreamPacket) -> float:
+    async def _keep(self, stream: Stream[OwnerT], kept: StreamJournal, packet: StreamPacket) -> float:
         """Take a packet once the journal has it; returns the seconds it added."""
         async with stream.lock:
             if stream.sequence.is_retry(packet):
@@ -396,7 +343,7 @@ class Streams(Generic[OwnerT]):
                 await self._quietly(kept.checkpoint(stream.session.checkpoint, stream.sequence))
             return added
 
-    def _take(self, stream: _Stream[OwnerT], packet: StreamPacket) -> float:
+    def _take(self, stream: Stream[OwnerT], packet: StreamPacket) -> float:
         """Counts a packet and feeds what is in order; returns the seconds it added."""
         sequence = stream.sequence
         if sequence.is_retry(packet):
@@ -405,7 +352,7 @@ class Streams(Generic[OwnerT]):
         self._require(stream, packet)
         return self._accept(stream, packet)
 
-    def _require(self, stream: _Stream[OwnerT], packet: StreamPacket) -> None:
+    def _require(self, stream: Stream[OwnerT], packet: StreamPacket) -> None:
         """Pass when a packet that is no retry can be taken."""
         if stream.sequence.total_bytes + len(packet.audio) > self._max_bytes:
             raise StreamTooLong(packet.sequence_id, self._max_seconds)
@@ -413,34 +360,14 @@ class Streams(Generic[OwnerT]):
             stream.session.require_room()
         stream.sequence.require(packet)
 
-    def _accept(self, stream: _Stream[OwnerT], packet: StreamPacket) -> float:
-        sequence = stream.sequence
-        audio = stream.half_sample + sequence.take(packet)
-        if stream.heard:
-            gone = min(stream.heard, len(audio))
-            audio, stream.heard = audio[gone:], stream.heard - gone
+    def _accept(self, stream: Stream[OwnerT], packet: StreamPacket) -> Seconds:
+        """Feed a packet that can be taken; a stream whose session fails on it ends."""
         stream.last_seen = self._clock()
-        whole = len(audio) & ~1
-        stream.half_sample = audio[whole:]
         try:
-            if whole:
-                stream.session.accept(np.frombuffer(audio, "<i2", count=whole // 2))
+            return stream.accept(packet)
         except LingtingError as error:
             self._fail(stream, error)
             raise
-        except Exception as error:
-            log.exception("a live session failed on new audio")
-            failed = RecognitionFailed("the recognition of this stream failed")
-            self._fail(stream, failed)
-            raise failed from error
-        if sequence.complete:
-            stream.complete.set()
-        return len(packet.audio) / BYTES_PER_SECOND
-
-    def _answer(self, stream: _Stream[OwnerT], added: float) -> StreamReply:
-        stream.last_seen = self._clock()
-        session = stream.session
-        return StreamReply(session.text, added, len(session.confirmed), session.confirmed_seconds)
 
     def _answer_ended(self, key: Key, packet: StreamPacket) -> StreamReply:
         reply = self._finals.answer(key, packet, self._clock())
@@ -448,36 +375,17 @@ class Streams(Generic[OwnerT]):
             raise UnknownStream(packet.stream_id, self._idle_seconds)
         return reply
 
-    async def _end(self, stream: _Stream[OwnerT], packet: StreamPacket) -> None:
-        """Waits for packets that were overtaken, then for the text, and settles the stream's outcome."""
-        text, error = "", None
-        try:
-            try:
-                async with asyncio.timeout(self._grace_seconds):
-                    await stream.complete.wait()
-            except TimeoutError:
-                raise MissingPacket(stream.sequence.expected) from None
-            try:
-                async with asyncio.timeout(self._final_seconds):
-                    text = await self._finish(stream)
-            except TimeoutError:
-                raise RecognitionFailed("the final text took too long") from None
-        except LingtingError as known:
-            error = known
-        except Exception:
-            log.exception("a live session failed on its end")
-            error = RecognitionFailed("the recognition of this stream failed")
-        if error is not None:
-            error = error.with_traceback(None)
-        seconds = stream.sequence.total_bytes / BYTES_PER_SECOND
+    async def _end(self, stream: Stream[OwnerT], packet: StreamPacket) -> None:
+        """Waits for the text, and settles the stream's outcome."""
+        text, error = await final_text(stream, self._note, grace=self._grace_seconds, longest=self._final_seconds)
         if stream.kept is not None and self._live.get(stream.key) is stream and not isinstance(error, StreamMoved):
-            ended = Ended(packet.sequence_id, packet.digest, text, seconds)
+            ended = Ended(packet.sequence_id, packet.digest, text, stream.seconds)
             try:
                 await self._quietly(stream.kept.end(None if error else ended))
             except StreamMoved as moved:
                 error = moved.with_traceback(None)
         if self._close(stream, error) and not isinstance(error, StreamMoved):
-            final = Final(packet.sequence_id, packet.digest, self._clock(), text, error, seconds)
+            final = Final(packet.sequence_id, packet.digest, self._clock(), text, error, stream.seconds)
             self._finals.remember(stream.key, final)
         if stream.outcome.done():
             return
@@ -486,21 +394,13 @@ class Streams(Generic[OwnerT]):
         else:
             stream.outcome.set_result(text)
 
-    async def _finish(self, stream: _Stream[OwnerT]) -> str:
-        """The final text; what becomes final meanwhile is noted in the journal, so that no restart begins anew."""
-        if stream.kept is None:
-            return (await stream.session.finish()).text
-        finishing = asyncio.ensure_future(stream.session.finish())
-        try:
-            while not finishing.done():
-                await asyncio.wait({finishing}, timeout=_NOTE_SECONDS)
-                async with stream.lock:
-                    await self._quietly(stream.kept.checkpoint(stream.session.checkpoint, stream.sequence))
-            return finishing.result().text
-        finally:
-            finishing.cancel()
+    async def _note(self, stream: Stream[OwnerT]) -> None:
+        """Note in the journal what has become final, if the stream is kept there."""
+        if stream.kept is not None:
+            async with stream.lock:
+                await self._quietly(stream.kept.checkpoint(stream.session.checkpoint, stream.sequence))
 
-    def _fail(self, stream: _Stream[OwnerT], error: LingtingError, *, forget: bool = True) -> None:
+    def _fail(self, stream: Stream[OwnerT], error: LingtingError, *, forget: bool = True) -> None:
         """Ends a stream without a text; whoever waits for its text gets `error`. The journal may keep it."""
         if stream.ending is not None:
             stream.ending.cancel()
@@ -509,17 +409,14 @@ class Streams(Generic[OwnerT]):
         if not stream.outcome.done():
             stream.outcome.set_exception(error)
 
-    def _close(self, stream: _Stream[OwnerT], error: LingtingError | None) -> bool:
+    def _close(self, stream: Stream[OwnerT], error: LingtingError | None) -> bool:
         """Removes a stream and frees its place, once; returns whether it was there. `error` is why it has no text."""
         if self._live.get(stream.key) is not stream:
             return False
         del self._live[stream.key]
-        self.ends[_CAUSES.get(None if error is None else type(error), "failed")] += 1
+        self.ends[CAUSES.get(None if error is None else type(error), "failed")] += 1
         if error is not None:
-            try:
-                stream.session.abort()
-            except Exception:
-                log.exception("a live session failed on its abort")
+            stream.abort()
         stream.lease.release()
         self._ended.set()
         return True
@@ -535,7 +432,7 @@ class Streams(Generic[OwnerT]):
             await work
 
     @contextlib.contextmanager
-    def _moving(self, stream: _Stream[OwnerT]) -> Iterator[None]:
+    def _moving(self, stream: Stream[OwnerT]) -> Iterator[None]:
         """Lets go of a stream whose journal another process has taken over."""
         try:
             yield
@@ -566,9 +463,3 @@ class Streams(Generic[OwnerT]):
 
 def _stopping(what: str) -> Overloaded:
     return Overloaded(f"the server is stopping; {what}", retry_after=5.0)
-
-
-def _retrieve(outcome: asyncio.Future[str]) -> None:
-    """Marks the error as seen: its waiter may have left."""
-    if not outcome.cancelled():
-        outcome.exception()
