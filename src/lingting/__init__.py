@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lingting.domain import Sentence, Transcript, Word
     from lingting.transcriber import Stream, Transcriber, Update
-    from lingting.transcriber_async import AsyncTranscriber
+    from lingting.transcriber.asynchronous import AsyncTranscriber
 
 __all__ = [
     "AsyncTranscriber",
@@ -25,7 +25,7 @@ except PackageNotFoundError:  # running from a source tree that was never instal
     __version__ = "0.0.0"
 
 _FOUND_IN = {
-    "AsyncTranscriber": "lingting.transcriber_async",
+    "AsyncTranscriber": "lingting.transcriber.asynchronous",
     "Sentence": "lingting.domain",
     "Stream": "lingting.transcriber",
     "Transcriber": "lingting.transcriber",

@@ -8,7 +8,9 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from lingting.domain import Sentence, Transcript
-from lingting.transcriber import Audio, Packet, Transcriber, Update, Updates, in_milliseconds
+from lingting.transcriber.audio import Audio, Packet, in_milliseconds
+from lingting.transcriber.stream import Update, Updates
+from lingting.transcriber.transcriber import Transcriber
 
 T = TypeVar("T")
 
@@ -107,4 +109,4 @@ class AsyncTranscriber:
     async def _run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run on the loop of the transcriber; cancelled there when nobody waits here."""
         inner = await self._transcriber()
-        return await asyncio.wrap_future(inner._submit(work))
+        return await asyncio.wrap_future(inner._loop.submit(work))

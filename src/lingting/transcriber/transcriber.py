@@ -1,43 +1,31 @@
-"""Recognition without a server: `from lingting import Transcriber`."""
+"""`from lingting import Transcriber`: a model in the process of the program that uses it."""
 
 from __future__ import annotations
 
-import asyncio
 import math
 import tempfile
-import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeAlias, TypeVar, overload
+from typing import Literal, TypeVar, overload
 
 import numpy as np
-import soxr
-from numpy.typing import NDArray
 
 from lingting.audio.decode import Decoder
 from lingting.audio.formats import DECLARED
-from lingting.audio.pcm import pcm16_to_samples
 from lingting.audio.recording import Recording
 from lingting.domain import SAMPLE_RATE, Language, RecognitionOptions, Samples, Seconds, Sentence, Transcript
-from lingting.errors import LingtingError
 from lingting.models import Store, install
-from lingting.recognition.events import LiveEvent
 from lingting.recognition.live import LiveSession
 from lingting.service import Recognition
 from lingting.settings import Settings, load
+from lingting.transcriber.audio import Audio, Packet, in_milliseconds, mono, resampled, rounded
+from lingting.transcriber.loop import Loop
+from lingting.transcriber.stream import Stream, Update, updates
 
 T = TypeVar("T")
-
-Audio: TypeAlias = str | PathLike[str] | bytes | NDArray[np.float32] | NDArray[np.int16] | Recording
-"""A recording: the path of an audio file, its content, samples of one channel, or what `Transcriber.recording` gave."""
-
-Packet: TypeAlias = bytes | NDArray[np.float32] | NDArray[np.int16]
-"""Live audio as it comes: samples, or bytes of 16-bit little-endian ones."""
 
 LONGEST_SECONDS: Seconds = 24 * 3600.0
 
@@ -93,13 +81,10 @@ class Transcriber:
             update=chosen
             | {"max_wait_seconds": math.inf, "max_lag_seconds": math.inf, "stream_backlog_seconds": math.inf}
         )
-        self._closed = False
         _ensure(self.settings)
         self._recognition = Recognition(self.settings)
         self._decoder = Decoder()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="transcriber", daemon=True)
-        self._thread.start()
+        self._loop = Loop()
 
     def __enter__(self) -> Transcriber:
         return self
@@ -141,7 +126,7 @@ class Transcriber:
         """
         options = _options(language, hot_words, convert_numbers, max_sentence_silence, speakers)
         with self._opened(audio, sample_rate) as recording:
-            return in_milliseconds(self._call(self._recognition.recognizer.recognize(recording, options)))
+            return in_milliseconds(self._loop.call(self._recognition.recognizer.recognize(recording, options)))
 
     def sentences(
         self,
@@ -213,26 +198,16 @@ class Transcriber:
         async def opened() -> LiveSession:
             return self._recognition.recognizer.open_live(options)
 
-        stream = Stream(self, self._call(opened()), sample_rate)
-        return stream if audio is None else _updates(stream, audio)
+        stream = Stream(self._loop, self._loop.call(opened()), sample_rate)
+        return stream if audio is None else updates(stream, audio)
 
     def close(self) -> None:
         """Stop everything; what is not finished is dropped."""
-        if self._closed:
+        if self._loop.closed:
             return
-        self._closed = True
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
+        self._loop.end(self._decoder.close())
         self._recognition.close()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
         self._loop.close()
-
-    async def _end(self) -> None:
-        await self._decoder.close()
-        ours = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in ours:
-            task.cancel()
-        await asyncio.gather(*ours, return_exceptions=True)
 
     def recording(self, audio: Audio, *, sample_rate: int = SAMPLE_RATE) -> Recording:
         """A recording that is decoded and not recognised yet: how long it is, and what is wrong with it.
@@ -242,7 +217,7 @@ class Transcriber:
         if isinstance(audio, Recording):
             return audio
         if isinstance(audio, np.ndarray):
-            return Recording.of_samples(_resampled(_mono(audio), sample_rate))
+            return Recording.of_samples(resampled(mono(audio), sample_rate))
         if isinstance(audio, bytes):
             with tempfile.NamedTemporaryFile(prefix="lingting-") as file:
                 file.write(audio)
@@ -260,30 +235,16 @@ class Transcriber:
     def _sentences(self, recording: Recording, options: RecognitionOptions) -> Iterator[Sentence]:
         pending = self._recognition.recognizer.sentences(recording, options)
         try:
-            while (sentence := self._call(_next(pending))) is not None:
+            while (sentence := self._loop.call(_next(pending))) is not None:
                 yield rounded(sentence)
         finally:
-            if not self._closed:
-                self._call(_end(pending))
+            if not self._loop.closed:
+                self._loop.call(_end(pending))
 
     def _decode(self, path: Path, form: str, sample_rate: int) -> Recording:
-        return self._call(self._decoder.decode(path, format=form, sample_rate=sample_rate, max_seconds=LONGEST_SECONDS))
-
-    def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run on the loop and wait; the work is cancelled when waiting is interrupted."""
-        future = self._submit(work)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
-
-    def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Begin on the loop."""
-        if self._closed:
-            work.close()
-            raise LingtingError("this transcriber is closed")
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        return self._loop.call(
+            self._decoder.decode(path, format=form, sample_rate=sample_rate, max_seconds=LONGEST_SECONDS)
+        )
 
     @staticmethod
     def _asked(
@@ -297,178 +258,6 @@ class Transcriber:
     ) -> tuple[int, RecognitionOptions]:
         """The arguments of `transcribe`."""
         return sample_rate, _options(language, hot_words, convert_numbers, max_sentence_silence, speakers)
-
-    def _post(self, work: Any, *arguments: Any) -> None:
-        if self._closed:
-            raise LingtingError("this transcriber is closed")
-        self._loop.call_soon_threadsafe(work, *arguments)
-
-
-@dataclass(frozen=True, slots=True)
-class Update:
-    """News of a stream: text that is final and continues the final text before, or a guess at what follows it.
-
-    Attributes:
-        text: the piece; a guess stands in place of the guess before.
-        is_final: whether it will not change any more.
-    """
-
-    text: str
-    is_final: bool
-
-
-class Updates:
-    """What changed in a stream since it was asked last. For one thread."""
-
-    def __init__(self) -> None:
-        self._confirmed = 0
-        self._guess = ""
-
-    def of(self, stream: Stream) -> Iterator[Update]:
-        """The news: final text first, then the guess where it differs."""
-        confirmed, guess, _ = stream._shown
-        if len(confirmed) > self._confirmed:
-            yield Update(confirmed[self._confirmed :], True)
-            self._confirmed = len(confirmed)
-        if guess != self._guess:
-            self._guess = guess
-            if guess:
-                yield Update(guess, False)
-
-
-class Stream:
-    """Live audio and the text of it so far, for one thread that feeds and any that read. From `Transcriber.stream`."""
-
-    def __init__(self, transcriber: Transcriber, session: LiveSession, sample_rate: int) -> None:
-        self._transcriber = transcriber
-        self._session = session
-        self._resampler = (
-            None
-            if sample_rate == SAMPLE_RATE
-            else soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
-        )
-        self._odd = b""
-        self._shown = ("", "", "")
-        self._accepted = 0
-        self._ended = False
-        self._changed = threading.Event()
-        self.on_change: Callable[[], None] | None = None
-        """Called whenever the text may have changed, in a thread of the transcriber; it must not block."""
-        session.on_event = self._note
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.abort()
-
-    @property
-    def confirmed(self) -> str:
-        """Text that never changes any more."""
-        return self._shown[0]
-
-    @property
-    def guess(self) -> str:
-        """Text behind the confirmed part that may still change."""
-        return self._shown[1]
-
-    @property
-    def text(self) -> str:
-        """The whole text so far: the confirmed part, then the guess."""
-        return self._shown[2]
-
-    @property
-    def duration(self) -> Seconds:
-        """Seconds of audio accepted."""
-        return round(self._accepted / SAMPLE_RATE, 3)
-
-    def accept(self, audio: Packet) -> None:
-        """Take the audio that comes next; never blocks.
-
-        Args:
-            audio: an array as in `Transcriber.transcribe`, or bytes of 16-bit little-endian samples; bytes may end
-                within a sample.
-        """
-        if self._ended:
-            raise LingtingError("this stream has ended")
-        if isinstance(audio, bytes):
-            whole = self._odd + audio
-            self._odd = whole[len(whole) & ~1 :]
-            audio = np.frombuffer(whole[: len(whole) & ~1], "<i2")
-        samples = _mono(audio)
-        if self._resampler is not None:
-            samples = self._resampler.resample_chunk(samples)
-        self._feed(samples)
-
-    def wait(self, timeout: Seconds | None = None) -> bool:
-        """Wait until the text may have changed since the last call; False when `timeout` seconds passed first."""
-        changed = self._changed.wait(timeout)
-        self._changed.clear()
-        return changed
-
-    def finish(self) -> Transcript:
-        """The final transcript of everything accepted; the stream ends with it.
-
-        Raises:
-            RecognitionFailed: the engine failed on a part of it.
-        """
-        return self._finished(self._transcriber._call(self._finishing()))
-
-    def _finishing(self) -> Coroutine[Any, Any, Transcript]:
-        """End the audio; what is returned is to be run on the loop."""
-        if self._ended:
-            raise LingtingError("this stream has ended")
-        if self._resampler is not None:
-            self._feed(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
-        self._ended = True
-        return self._session.finish()
-
-    def _finished(self, transcript: Transcript) -> Transcript:
-        self._shown = (transcript.text, "", transcript.text)
-        self._changed.set()
-        return in_milliseconds(transcript)
-
-    def abort(self) -> None:
-        """Drop everything; harmless at any time."""
-        if not self._ended and not self._transcriber._closed:
-            self._transcriber._post(self._session.abort)
-        self._ended = True
-
-    def _feed(self, samples: Samples) -> None:
-        self._accepted += len(samples)
-        self._transcriber._post(self._session.accept, samples)
-
-    def _note(self, _: LiveEvent) -> None:
-        """On the loop: keep what readers of other threads are shown."""
-        if not self._ended:
-            self._shown = (self._session.confirmed, self._session.guess, self._session.text)
-            self._changed.set()
-            if self.on_change is not None:
-                self.on_change()
-
-
-def rounded(sentence: Sentence) -> Sentence:
-    """A sentence with its times in whole milliseconds; more digits say nothing."""
-    words = tuple(replace(word, start=round(word.start, 3), end=round(word.end, 3)) for word in sentence.words)
-    return replace(sentence, start=round(sentence.start, 3), end=round(sentence.end, 3), words=words)
-
-
-def in_milliseconds(transcript: Transcript) -> Transcript:
-    """A transcript with its times in whole milliseconds."""
-    sentences = tuple(rounded(sentence) for sentence in transcript.sentences)
-    return replace(transcript, duration=round(transcript.duration, 3), sentences=sentences)
-
-
-def _updates(stream: Stream, packets: Iterable[Packet]) -> Iterator[Update]:
-    news = Updates()
-    with stream:
-        for packet in packets:
-            stream.accept(packet)
-            yield from news.of(stream)
-        stream.finish()
-        yield from news.of(stream)
 
 
 def _ensure(settings: Settings) -> None:
@@ -503,23 +292,6 @@ def _options(
         max_sentence_silence=max_sentence_silence,
         speakers=speakers,
     )
-
-
-def _mono(audio: NDArray[Any]) -> Samples:
-    if audio.ndim != 1:
-        raise ValueError(f"audio must have one channel, shape (samples,), got shape {audio.shape}")
-    if audio.dtype == np.int16:
-        return pcm16_to_samples(audio)
-    if audio.dtype.kind == "f":
-        return np.ascontiguousarray(audio, np.float32)
-    raise ValueError(f"audio must be float32 or int16, got {audio.dtype}")
-
-
-def _resampled(samples: Samples, sample_rate: int) -> Samples:
-    if sample_rate == SAMPLE_RATE or not samples.size:
-        return samples
-    resampled: Samples = soxr.resample(samples, sample_rate, SAMPLE_RATE)
-    return resampled
 
 
 async def _next(pending: AsyncIterator[Sentence]) -> Sentence | None:
