@@ -25,6 +25,15 @@ from lingting.text.spacing import join
         ("他说“Hello”。", "他说“Hello”。"),
         ("《战争与和平》的作者", "《战争与和平》的作者"),
         ("room 101", "room 101"),
+        ("“Hello” she said.", "“Hello” she said."),
+        ("‘Yes,’ he said, “no.” “Why?”", "‘Yes,’ he said, “no.” “Why?”"),
+        ("'Yes,' he said", "'Yes,' he said"),
+        ("the students’ books, the students' books", "the students’ books, the students' books"),
+        ("rock ’n’ roll of the ’90s", "rock ’n’ roll of the ’90s"),
+        ("Well… I think", "Well… I think"),
+        ("他说“OK” 然后走了", "他说“OK”然后走了"),
+        ("用iPhone “拍照”", "用 iPhone“拍照”"),
+        ("他说…OK", "他说…OK"),
     ],
 )
 def test_spaces_stand_where_the_rule_says(text: str, spaced: str) -> None:

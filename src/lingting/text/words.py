@@ -29,7 +29,7 @@ SENTENCE_ENDS = frozenset("。！？.!?…")
 
 _ALNUM = r"[^\W_" + HAN + r"]"
 _CORE = (
-    rf"[$€£¥#@]*{_ALNUM}(?:{_ALNUM}|['’]{_ALNUM}|(?<=\d),(?=\d{{3}}(?!\d))|[.\-_&+@/](?={_ALNUM})|(?<=\d):(?=\d))*"
+    rf"(?:(?<!\S)’)?[$€£¥#@]*{_ALNUM}(?:{_ALNUM}|['’]{_ALNUM}|(?<=\d),(?=\d{{3}}(?!\d))|[.\-_&+@/](?={_ALNUM})|(?<=\d):(?=\d))*"
     r"(?:[%‰°]+|\+\+|#)?"
 )
 _ABBREVIATION = r"(?:[Mm]rs?|[Mm]s|[Dd]r|Prof|St|Jr|Sr|vs|etc|No|[ap]\.m|[A-Z](?:\.[A-Z])+|i\.e|e\.g)\."
