@@ -114,6 +114,7 @@ BAD_PARAMETERS = [
     ("max_sentence_silence", "0", 400, "max_sentence_silence must be from 100 to 60000 ms, got 0"),
     ("max_sentence_silence", "60001", 400, "max_sentence_silence must be from 100 to 60000 ms, got 60001"),
     ("convert_numbers", "maybe", 400, "convert_numbers must be true or false, got 'maybe'"),
+    ("language", "fr", 400, "language must be zh, en or auto, got 'fr'"),
     ("hot_words", ",".join(f"w{i}" for i in range(501)), 400, "hot_words may hold 500 words, got 501"),
     ("hot_words", "x" * 65, 400, "a hot word may have 64 characters, got 65"),
     ("hot_words", "a%00b", 400, "a hot word has unprintable characters: 'a\\x00b'"),
@@ -170,6 +171,12 @@ def test_parameters_come_as_headers_or_in_the_query(
     assert answer.status_code == 200, answer.text
     _, options = server.service.recognizer.seen[-1]
     assert (options.max_sentence_silence, options.hot_words, options.convert_numbers) == expected
+
+
+@pytest.mark.parametrize(("given", "language"), [("zh", "zh"), ("EN", "en"), ("auto", None)])
+def test_a_language_is_what_all_speech_is_in(server: Running, given: str, language: str | None) -> None:
+    assert server.post(FLASH, key=server.key, data=WAV, headers={"language": given}).status_code == 200
+    assert server.service.recognizer.seen[-1][1].language == language
 
 
 def test_hot_words_as_plain_utf8_are_understood(server: Running) -> None:

@@ -131,6 +131,24 @@ def test_an_interrupted_batch_leaves_whole_files_and_goes_on(data_dir: Path, tmp
 
 
 @engine
+def test_standard_input_that_is_interrupted_leaves_no_sound_on_the_disk(data_dir: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "LINGTING_DATA_DIR": str(data_dir), "TMPDIR": str(tmp_path)}
+    command = [str(LINGTING), "transcribe", "-"]
+    running = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert running.stdin is not None
+    running.stdin.write(recording("asr_example").path.read_bytes())
+    running.stdin.flush()
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("*.audio")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert list(tmp_path.glob("*.audio"))
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=60)
+    assert (running.returncode, errors.decode()) == (130, "lingting: interrupted\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@engine
 def test_a_server_says_the_same_as_this_process(data_dir: Path, live_server: LiveServer, tmp_path: Path) -> None:
     spoken = recording("two_cities").path
     results = []

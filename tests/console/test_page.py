@@ -266,16 +266,18 @@ def test_a_file_that_cannot_be_taken_says_what_to_do(
         expect(seen.page.locator("#result")).to_be_hidden()
 
 
-def test_hot_words_and_the_format_reach_the_server(served: Running, browser: Browser) -> None:
+def test_hot_words_language_and_format_reach_the_server(served: Running, browser: Browser) -> None:
     with visit(browser, served.url, viewport=DESKTOP) as seen:
         seen.sign_in(served.new_key())
         seen.page.click('#tabs a[href="#file"]')
         seen.page.fill("#hot-words", "聆听，Kubernetes & more")
+        seen.page.select_option("#language-of-files", "en")
         with seen.page.expect_request("**/asr/flash") as sent:
             choose(seen.page, "said.PCM", b"\1\0" * 1600)
         expect(seen.page.locator("#sentences")).to_contain_text("heard 1600 samples")
         assert sent.value.headers["format"] == "pcm"
-    assert served.service.recognizer.seen[-1][1].hot_words == ("聆听", "Kubernetes & more")
+    options = served.service.recognizer.seen[-1][1]
+    assert (options.language, options.hot_words) == ("en", ("聆听", "Kubernetes & more"))
 
 
 def test_several_files_wait_for_their_turn_and_a_new_one_stops_none(served: Running, browser: Browser) -> None:

@@ -178,8 +178,11 @@ class PacketStream:
                 self._kept.appendleft(_Packet(first.pcm[boundary - first.start :], boundary))
 
     def _show(self, text: str, confirmed: int) -> None:
-        before = self._before
-        apart = " " if before and text[:1].isascii() and text[:1].isalnum() and before[-1:].isascii() else ""
+        before, apart = self._before, ""
+        if before:
+            from lingting.recognition.utterance import join_texts  # costs time, and is needed behind a restart only
+
+            apart = " " * (len(join_texts(before, text)) - len(before) - len(text))
         sure = before + apart + text[:confirmed] if confirmed else before
         guess = text[confirmed:] if confirmed else apart + text
         if confirmed or text or not self._text[1]:

@@ -150,7 +150,8 @@ def transcribe(
     if not sources:
         raise _usage(f"there are no recordings in {', '.join(recordings)}")
     waiting = sources if force else [source for source in sources if not source.done]
-    batch = Batch(chosen, total=len(sources), skipped=len(sources) - len(waiting), quiet=quiet)
+    goes_on = any(source.outputs for source in sources)
+    batch = Batch(chosen, total=len(sources), skipped=len(sources) - len(waiting), goes_on=goes_on, quiet=quiet)
     if waiting:
         try:
             with _remote(server, key, insecure, asked) if server else _local(asked) as recognise:
@@ -165,7 +166,7 @@ def transcribe(
 class Batch:
     """Recordings on their way to text: progress where there is a terminal, a line for each error."""
 
-    def __init__(self, formats: Sequence[Format], *, total: int, skipped: int, quiet: bool) -> None:
+    def __init__(self, formats: Sequence[Format], *, total: int, skipped: int, goes_on: bool, quiet: bool) -> None:
         from rich.console import Console
 
         self.failed = 0
@@ -173,6 +174,8 @@ class Batch:
         self._total = total
         self._skipped = skipped
         self._quiet = quiet
+        self._goes_on = goes_on
+        self._kept: list[Path] = []  # of standard input; pool threads add, the main one reads
         self._done = 0
         self._audio = 0.0
         self._console: Console = Console(stderr=True, highlight=False)
@@ -210,7 +213,7 @@ class Batch:
 
                 began = time.monotonic()
                 try:
-                    with _file(source) as path:
+                    with _file(source, self._kept) as path:
                         transcript = recognise(path, report)
                     self._write(source, transcript)
                 finally:
@@ -259,8 +262,11 @@ class Batch:
 
     def interrupted(self) -> None:
         """Say what an interrupted batch has reached, and end the process without waiting for what is under way."""
-        self._say("lingting: interrupted; the same command again goes on where it stopped")
+        goes_on = "; the same command again goes on where it stopped" if self._goes_on else ""
+        self._say(f"lingting: interrupted{goes_on}")
         sys.stdout.flush()
+        for path in self._kept:
+            path.unlink(missing_ok=True)
         os._exit(INTERRUPTED)
 
     def _write(self, source: Source, transcript: Transcript) -> None:
@@ -332,14 +338,15 @@ def _remote(url: str, key: str | None, insecure: bool, asked: Asked) -> Iterator
 
 
 @contextlib.contextmanager
-def _file(source: Source) -> Iterator[Path]:
-    """The file of a recording; standard input is kept in one meanwhile."""
+def _file(source: Source, kept: list[Path]) -> Iterator[Path]:
+    """The file of a recording; standard input is kept in one meanwhile, which is told in `kept`."""
     if source.path is not None:
         yield source.path
         return
     if sys.stdin.isatty():
         raise LingtingError("standard input is a terminal; pipe a recording into it, or name a file")
     with tempfile.NamedTemporaryFile(prefix="lingting-", suffix=".audio") as file:
+        kept.append(Path(file.name))
         shutil.copyfileobj(sys.stdin.buffer, file)
         file.flush()
         yield Path(file.name)

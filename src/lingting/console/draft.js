@@ -115,9 +115,9 @@ export function breaks(paragraph, start, takes) {
   );
 }
 
-/** Two texts one behind the other, with a space where both are of letters. */
+/** Two texts one behind the other, with a space where both are of Latin letters. */
 export function joined(before, after) {
-  const apart = /[\w.,!?;:'")]$/.test(before) && /^[\w'"(]/.test(after);
+  const apart = /[\p{Script=Latin}\d.,!?;:'"”’…)%]$/u.test(before) && /^[\p{Script=Latin}\d'"“‘($]/u.test(after);
   return before + (apart ? " " : "") + (before ? after : after.trimStart());
 }
 

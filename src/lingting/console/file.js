@@ -35,11 +35,20 @@ export const fileView = {
 
 function take(list) {
   if (!session || list.length === 0) return;
-  const added = list.map((file) => jobs.add(file, $("hot-words").value.trim(), wantsSpeakers()));
+  const added = list.map((file) => jobs.add(file, options()));
   if (!shown || shown.state === "failed" || shown.state === "cancelled") show(added[0]);
 }
 
-const wantsSpeakers = () => Boolean(session.speakers) && $("speakers").checked;
+/** Headers of the request for a file. */
+function options() {
+  const given = {};
+  const wanted = $("hot-words").value.trim();
+  const language = $("language-of-files").value;
+  if (wanted) given["hot-words"] = encodeURIComponent(wanted);
+  if (language) given.language = language;
+  if (session.speakers && $("speakers").checked) given.speakers = "true";
+  return given;
+}
 
 // -- the queue --------------------------------------------------------------------------------------------------------
 

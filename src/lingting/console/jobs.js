@@ -8,8 +8,9 @@ const BUSY_SECONDS = 5;
 
 /** One recording. `state` is waiting, sending, recognising, busy, done, failed or cancelled. */
 class Job {
-  constructor(file, hotWords, speakers) {
-    Object.assign(this, { file, hotWords, speakers, state: "waiting", share: 0, sentences: [], duration: 0, error: null });
+  /** `options` are headers for flash: what is listened for, in which language, and whether speakers are told. */
+  constructor(file, options) {
+    Object.assign(this, { file, options, state: "waiting", share: 0, sentences: [], duration: 0, error: null });
     this.reply = null;
     this.began = this.seconds = 0;
   }
@@ -28,8 +29,8 @@ export class Jobs {
     this.session = null;
   }
 
-  add(file, hotWords, speakers) {
-    const job = new Job(file, hotWords, speakers);
+  add(file, options) {
+    const job = new Job(file, options);
     this.all.push(job);
     const limit = this.session.limits.flash_max_bytes;
     const values = { megabytes: (file.size / 1e6).toFixed(1), limit: limit / 1e6 };
@@ -81,8 +82,7 @@ export class Jobs {
     request.setRequestHeader("Authorization", `Bearer ${this.session.key}`);
     request.setRequestHeader("Accept", "application/x-ndjson, application/json");
     if (FORMATS.includes(extension)) request.setRequestHeader("format", extension);
-    if (job.hotWords) request.setRequestHeader("hot-words", encodeURIComponent(job.hotWords));
-    if (job.speakers) request.setRequestHeader("speakers", "true");
+    for (const [header, value] of Object.entries(job.options)) request.setRequestHeader(header, value);
     let read = 0;
     const receive = () => {
       if (request.status !== 200 || job.over) return;

@@ -126,6 +126,7 @@ class Recording {
     const recording = this.stoppedAt === null;
     if (recording) time((performance.now() - this.startedAt) / 1000);
     const behind = this.dictation.behind;
+    $("speak-status").classList.toggle("waits", Boolean(this.trouble));
     if (this.trouble) say($("speak-status"), recording ? this.trouble : `${this.trouble}_stopped`);
     else if (behind > BEHIND) say($("speak-status"), "speak_behind", { seconds: Math.ceil(behind * PACKET_SECONDS) });
     else if (!recording) say($("speak-status"), "speak_finishing");
@@ -341,6 +342,7 @@ function play(sample) {
 function controls() {
   const shown = Boolean(sheet.text) || sheet.guessed !== null;
   $("speak-empty").hidden = shown;
+  $("legend").hidden = !live;
   $("copy").disabled = !sheet.text;
   $("new").disabled = Boolean(live) || draft.empty;
   $("speak-downloads").hidden = draft.empty || Boolean(live);
@@ -361,6 +363,7 @@ function state(name) {
   say(record, { idle: "start", asking: "start", live: "stop", finishing: "finishing", waiting: "stop_waiting" }[name]);
   $("mic-on").hidden = name !== "live";
   if (name !== "live") document.title = TITLE;
+  if (name === "idle") $("speak-status").classList.remove("waits");
   $("speak-options").disabled = $("history").inert = name !== "idle";
   controls();
 }

@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from lingting import hot_words
 from lingting.api.flash.errors import FlashError
+from lingting.domain import Language
 
 FORMATS = ("wav", "mp3", "pcm", "flac", "ogg", "opus", "aac", "m4a", "mp4", "amr", "webm")
 SAMPLE_RATES = (4000, 192_000)
@@ -17,19 +18,21 @@ DEFAULT_SENTENCE_SILENCE_MS = 3000
 MAX_SPEAKERS = 50
 MAX_HOT_WORDS = hot_words.MAX_COUNT
 MAX_HOT_WORD_LENGTH = hot_words.MAX_LENGTH
+LANGUAGES: dict[str, Language | None] = {"": None, "auto": None, "zh": "zh", "en": "en"}
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
 class FlashParameters:
-    """The checked parameters of one request; `model` is None for the default, and
-    `speakers` where they are not wanted."""
+    """The checked parameters of one request; `model` is None for the default, `language` for
+    the server's, and `speakers` where they are not wanted."""
 
     format: str = "wav"
     sample_rate: int = 16_000
     max_sentence_silence_ms: int = DEFAULT_SENTENCE_SILENCE_MS
     model: str | None = None
+    language: Language | None = None
     hot_words: tuple[str, ...] = ()
     convert_numbers: bool = False
     speakers: int | None = None
@@ -56,6 +59,7 @@ def parse(request: Request, *, convert_numbers: bool = False) -> FlashParameters
             request, "max_sentence_silence", DEFAULT_SENTENCE_SILENCE_MS, SENTENCE_SILENCES_MS, "ms"
         ),
         model=_value(request, "model") or None,
+        language=_language(request),
         hot_words=_hot_words(request),
         convert_numbers=_boolean(request, "convert_numbers", convert_numbers),
         speakers=_speakers(request),
@@ -91,6 +95,13 @@ def _boolean(request: Request, name: str, default: bool) -> bool:
     if text in ("", "true", "false", "1", "0"):
         return text in ("true", "1") if text else default
     raise FlashError(400, f"{name} must be true or false, got {_shown(text)}", name)
+
+
+def _language(request: Request) -> Language | None:
+    text = _value(request, "language").lower()
+    if text not in LANGUAGES:
+        raise FlashError(400, f"language must be zh, en or auto, got {_shown(text)}", "language")
+    return LANGUAGES[text]
 
 
 def _speakers(request: Request) -> int | None:

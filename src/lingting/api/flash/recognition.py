@@ -130,7 +130,7 @@ async def _decoded(request: Request, principal: Principal, path: Path, parameter
 def _options(request: Request, principal: Principal, parameters: FlashParameters) -> RecognitionOptions:
     return RecognitionOptions(
         model=exchanges.of(request.scope).model,
-        language=admission.language(service_of(request).settings),
+        language=parameters.language or admission.language(service_of(request).settings),
         hot_words=merged(parameters.hot_words, principal.hot_words),
         convert_numbers=parameters.convert_numbers,
         speakers=parameters.speakers,

@@ -234,6 +234,12 @@ FLASH_PARAMETERS: list[Document] = [
         ),
         ("model", "The model to use; the default one when unset.", {"type": "string"}, "whisper-base"),
         (
+            "language",
+            "The language of all speech, where it is known.",
+            {"type": "string", "enum": ["auto", "zh", "en"], "default": "auto"},
+            "auto",
+        ),
+        (
             "hot_words",
             f"Words to listen for, URL-encoded, separated by commas; at most {MAX_HOT_WORDS} of "
             f"{MAX_HOT_WORD_LENGTH} characters.",
