@@ -354,10 +354,16 @@ def test_sentences_are_searched_and_edited_before_they_are_saved(served: Running
         seen.page.click("#edit")
         seen.page.locator(".said").nth(1).fill("Mended by hand.")
         seen.page.click("#edit")
+        with seen.page.expect_event("dialog") as asked:
+            seen.page.evaluate("setTimeout(() => location.reload())")
+        assert asked.value.type == "beforeunload", "what is edited and not saved is not left without a question"
+        asked.value.dismiss()
         with seen.page.expect_download() as waited:
             seen.page.click('#downloads button:text-is("txt")')
         assert Path(waited.value.path()).read_text() == "Sentence 0.\nMended by hand.\nSentence 2.\n"
         expect(seen.page.locator(".said").nth(1)).not_to_have_attribute("contenteditable", "plaintext-only")
+        seen.page.reload()
+        expect(seen.page.locator("#result")).to_be_hidden()
 
 
 def test_speakers_are_asked_for_where_the_server_knows_them_and_stand_beside_what_they_say(

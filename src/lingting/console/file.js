@@ -8,7 +8,7 @@ import { clock, complain, duration, onLanguage, say, words } from "./words.js";
 const $ = (id) => document.getElementById(id);
 const player = $("player");
 const jobs = new Jobs({ changed: (job) => changed(job), sentences: (job, from) => more(job, from) });
-const result = new Result(player, $("sentences"), () => (shown.edited = true));
+const result = new Result(player, $("sentences"), () => (shown.edited = shown.unsaved = true));
 const rows = new Map(); // of the queue, by job
 
 let session = null;
@@ -146,11 +146,14 @@ function head() {
   $("downloads").hidden = $("tools").hidden = shown.sentences.length === 0;
 }
 
-offer($("downloads"), ["txt", "srt", "vtt", "json"], () => ({
-  name: shown.file.name.replace(/\.[^.]*$/, "") || "transcript",
-  sentences: shown.sentences,
-  reply: shown.edited || !shown.reply ? edited(shown) : shown.reply,
-}));
+offer($("downloads"), ["txt", "srt", "vtt", "json"], () => {
+  shown.unsaved = false;
+  return {
+    name: shown.file.name.replace(/\.[^.]*$/, "") || "transcript",
+    sentences: shown.sentences,
+    reply: shown.edited || !shown.reply ? edited(shown) : shown.reply,
+  };
+});
 
 /** The answer with what was changed by hand. */
 function edited(job) {
@@ -198,7 +201,9 @@ window.addEventListener("drop", (event) => {
   location.hash = "#file";
   take([...event.dataTransfer.files]);
 });
-window.addEventListener("beforeunload", (event) => jobs.running && event.preventDefault());
+window.addEventListener("beforeunload", (event) => {
+  if (jobs.running || jobs.all.some(({ unsaved }) => unsaved)) event.preventDefault();
+});
 onLanguage(() => {
   limits();
   rows.forEach((_, job) => changed(job));
