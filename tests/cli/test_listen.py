@@ -156,3 +156,19 @@ def test_a_microphone_of_any_rate_gives_16_khz(rate: int) -> None:
 def test_a_microphone_that_is_not_there_is_named() -> None:
     with pytest.raises(LingtingError, match=r"cannot be used \(No input device matching 'none'\); `python -m"):
         next(command._of_microphone(Microphone(48_000), "none"))
+
+
+def test_a_second_interruption_keeps_the_text_that_is_sure() -> None:
+    class Slow:
+        confirmed, guess = "好的。", "那我们"
+
+        def accept(self, pcm: bytes) -> None:
+            raise KeyboardInterrupt
+
+        def finish(self) -> None:
+            raise KeyboardInterrupt
+
+        def abort(self) -> None:
+            pass
+
+    assert command._show(Slow(), (pcm for pcm in (b"",))) == "好的。"

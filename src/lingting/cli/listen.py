@@ -32,7 +32,8 @@ Text that is sure is plain, a guess that may still change is dim. Ctrl-C ends it
 the output is no terminal, each piece of text is printed once, when it is sure.
 
 A server that goes away costs nothing that was spoken: it is listened on, and all is sent when the server is back. A \
-second Ctrl-C does not wait for that; the sound without a text is then written to a file.
+second Ctrl-C waits for no more text: what is sure is printed, and sound that a server gave no text for is written to \
+a file.
 
 A microphone needs the package sounddevice; without it the command says how to install it.
 
@@ -102,12 +103,11 @@ def _show(session: Session, packets: Iterator[bytes]) -> str:
             return session.confirmed
     except BaseException as error:
         session.abort()
-        if (
-            isinstance(session, PacketStream)
-            and session.reached
-            and isinstance(error, KeyboardInterrupt | LingtingError)
-        ):
-            return _given_up(session, error)
+        if isinstance(session, PacketStream):
+            if session.reached and isinstance(error, KeyboardInterrupt | LingtingError):
+                return _given_up(session, error)
+        elif isinstance(error, KeyboardInterrupt):
+            return session.confirmed
         raise
 
 
