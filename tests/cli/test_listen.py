@@ -69,7 +69,7 @@ def test_on_a_terminal_a_guess_is_dim_and_the_end_is_plain(model_dir: Path) -> N
     assert running.returncode == 0
     text = shown.decode()
     assert "listening; Ctrl-C ends" in text
-    assert re.search(r"\x1b\[2m[^\x1b]*出现", text)
+    assert re.search(r"\x1b\[2m[^\x1b]*[甚出]", text)
     assert re.search(r"出现交易几乎[^\x1b]*\r\n$", text)
 
 

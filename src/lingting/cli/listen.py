@@ -106,7 +106,7 @@ def _show(session: Session, packets: Iterator[bytes]) -> str:
         if isinstance(session, PacketStream):
             if session.reached and isinstance(error, KeyboardInterrupt | LingtingError):
                 return _given_up(session, error)
-        elif isinstance(error, KeyboardInterrupt):
+        elif isinstance(error, KeyboardInterrupt) and session.confirmed:
             return session.confirmed
         raise
 
