@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import requests
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from lingting.models import Store, install
@@ -186,7 +187,6 @@ def recognising(page: Page, server: LiveServer) -> None:
     view("file")(page, server)
     files = [recording(name).path for name in ("vad_example", "two_cities", "asr_example")]
     page.set_input_files("#file-input", files)
-    page.locator("#queue .open").nth(1).click()
     page.wait_for_selector("#sentences li", timeout=60_000)
 
 
@@ -217,19 +217,22 @@ def speakers(page: Page, server: LiveServer) -> None:
         answer = route.fetch()
         route.fulfill(response=answer, json={**answer.json(), "speakers": True})
 
+    spoken = recording("two_cities").path
+    headers = {"Authorization": f"Bearer {server.key}", "Accept": "application/x-ndjson"}
+
     def told(route: Route) -> None:
-        headers = {name: value for name, value in route.request.headers.items() if name != "speakers"}
-        answer = route.fetch(headers=headers)
-        lines = [json.loads(line) for line in answer.text().splitlines()]
+        answer = requests.post(f"{server.url}/v1/audio/asr/flash", spoken.read_bytes(), headers=headers, timeout=60)
+        lines = [json.loads(line) for line in answer.text.splitlines()]
         for number, line in enumerate(line for line in lines if line["type"] == "sentence"):
             line["speaker"] = "AABA"[number % 4]
-        route.fulfill(response=answer, body="".join(json.dumps(line) + "\n" for line in lines))
+        body = "".join(json.dumps(line) + "\n" for line in lines)
+        route.fulfill(body=body, content_type="application/x-ndjson")
 
     page.route("**/console/session", knows)
     page.route("**/asr/flash", told)
     view("file")(page, server)
     page.check("#speakers")
-    page.set_input_files("#file-input", recording("two_cities").path)
+    page.set_input_files("#file-input", spoken)
     done(page)
 
 
@@ -266,6 +269,8 @@ STATES: dict[str, tuple[Act, bool]] = {
 }
 LOOKED_AT = {"speak-history": "#history", "speak-no-history": "#history", "operator-stale": "main"}
 """What is scrolled to where it is not the top."""
+UNFOLD = "for (const each of document.querySelectorAll('.sentences li')) each.style.contentVisibility = 'visible'"
+"""Draws what is not on the screen too."""
 
 
 def main() -> None:
@@ -306,6 +311,7 @@ def take(browser: Browser, server: LiveServer, act: Act, name: str, folder: Path
         page.wait_for_timeout(200)  # colours and sizes change slowly in places
         parts = [name, look.language, look.colours, "phone" if look.phone else "desktop"]
         if folder:
+            page.evaluate(UNFOLD)
             page.screenshot(path=folder / f"{'-'.join(parts)}.png", full_page=True)
         else:
             page.screenshot(path=OUT / f"state-{name}{'-phone' if look.phone else ''}.png")
