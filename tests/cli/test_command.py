@@ -37,7 +37,7 @@ def test_help_lists_the_commands_and_imports_none_of_them(tmp_path: Path) -> Non
     assert "imported []" in run.stdout
 
 
-@pytest.mark.parametrize("command", [["keys", "create"], ["transcribe"], ["listen"], ["models", "list"]])
+@pytest.mark.parametrize("command", [[], ["keys", "create"], ["transcribe"], ["listen"], ["models", "list"]])
 def test_help_shows_flags_without_a_value(tmp_path: Path, command: list[str]) -> None:
     shown = lingting(*command, "--help", data_dir=tmp_path)
     assert shown.returncode == 0

@@ -45,6 +45,9 @@ class LazyGroup(TyperGroup):
             return None
         return typer.core.TyperCommand(cmd_name, help=COMMANDS[cmd_name][2])
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        return [_plain(each) for each in super().get_params(ctx)]
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
         if name in COMMANDS:
@@ -56,11 +59,16 @@ class LazyGroup(TyperGroup):
         return name, command, rest
 
 
+def _plain(option: Any) -> Any:
+    if getattr(option, "is_flag", False):
+        option.metavar = ""
+    return option
+
+
 def _plain_flags(command: Any, ctx: Any) -> None:
     """Help shows `--json`, not `--json <bool>`, for all that takes no value."""
     for option in (*command.params, *([command.get_help_option(ctx)] if ctx else [])):
-        if getattr(option, "is_flag", False):
-            option.metavar = ""
+        _plain(option)
     for inner in getattr(command, "commands", {}).values():
         _plain_flags(inner, ctx)
 

@@ -16,8 +16,15 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
+HELP = """Start the server.
 
-@app.command()
+Every setting comes from the environment (LINGTING_PORT) or the data folder's lingting.toml; `lingting settings` lists \
+them. An option stands above both.
+
+The first Ctrl-C ends it when what is in flight has its answer, the second one at once."""
+
+
+@app.command(help=HELP)
 def serve(
     *,
     host: Annotated[
@@ -30,11 +37,7 @@ def serve(
         Path | None, typer.Option("--data-dir", help="Folder of database, models and sample.", show_default=False)
     ] = None,
 ) -> None:
-    """Start the server.
-
-    Every setting comes from the environment (LINGTING_PORT) or the data folder's lingting.toml; `lingting settings`
-    lists them. An option stands above both.
-    """
+    """See HELP."""
     from lingting.cli.banner import greet
     from lingting.cli.models import ensure
     from lingting.core_dumps import forbid_core_dumps

@@ -61,7 +61,7 @@ async function refresh(mine) {
     $("operator").hidden = true;
     return say($("operator-error"), "operator_refused");
   } else if (failure.passing && lastAt) {
-    say($("operator-error"), "operator_stale", { clock: lastAt.toLocaleTimeString() });
+    say($("operator-error"), "operator_stale", { clock: lastAt.toLocaleTimeString("en-GB") });
   } else {
     complain($("operator-error"), failure);
   }
