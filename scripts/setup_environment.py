@@ -52,7 +52,7 @@ def set_up(environment: Path, profile: str) -> int:
         return 0
     environment.parent.mkdir(parents=True, exist_ok=True)
     (ROOT / ".cache").mkdir(exist_ok=True)
-    with (ROOT / ".cache" / "setup.lock").open("w") as lock:
+    with lock_of(environment).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # released by the system when this process ends, however it ends
         if up_to_date(environment, profile):
             return 0
@@ -70,6 +70,11 @@ def set_up(environment: Path, profile: str) -> int:
             print("\nThe set-up was interrupted; the same command starts it again.", file=sys.stderr)
             return 130
     return 0
+
+
+def lock_of(environment: Path) -> Path:
+    """The file that is locked while this environment is made; one of another name may be made meanwhile."""
+    return ROOT / ".cache" / f"setup-{environment.name}.lock"
 
 
 def install(environment: Path, profile: str) -> None:

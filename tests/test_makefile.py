@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -101,6 +102,12 @@ def test_a_set_up_is_not_complete_with_another_lock_or_when_it_was_cut_short(tmp
     (environment / "unfinished").unlink()
     stamp.write_text('{"serve": "of an older lock"}')
     assert in_set_up("up_to_date(environment, 'serve')", environment) == "False"
+
+
+def test_an_environment_is_made_while_another_is_being_made(tmp_path: Path) -> None:
+    with Path(in_set_up("lock_of(environment)", tmp_path / "one")).open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert "The set-up failed" in set_up(tmp_path / "another").stderr
 
 
 def in_set_up(expression: str, environment: Path) -> str:
