@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Path:
     folder = tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LINGTING_SPEECH_DIR", str(speech))
-        small = ["--sets", "zh", "--callers", "2", "--streams", "1", "--seconds", "1"]
+        small = ["--sets", "zh", "--callers", "1", "--streams", "1", "--seconds", "1"]
         only = "errors,compute,callers,streams,silence,access"
         done = bench("--quick", "--only", only, *small, "--out", str(folder))
     assert done.returncode == 0, done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -172,23 +173,36 @@ def test_the_java_sample_without_an_sdk_prints_what_is_said(live_server: LiveSer
 
 SCRIPTED = [
     *(("sh", f"curl/{name}.sh") for name in ("file_recognize", "stream_recognize", "flash", "transcribe_openai")),
-    *((sys.executable, f"python/{path.name}") for path in sorted((EXAMPLES / "python").glob("*.py"))),
+    *(("python", f"python/{path.name}") for path in sorted((EXAMPLES / "python").glob("*.py"))),
     ("node", "node/flash.mjs"),
 ]
 
 
 @pytest.mark.parametrize(("runner", "name"), SCRIPTED, ids=[name for _, name in SCRIPTED])
-def test_a_sample_says_what_it_needs_and_sends_nothing_of_an_empty_file(runner: str, name: str, tmp_path: Path) -> None:
+def test_a_sample_says_what_it_needs_and_sends_nothing_of_an_empty_file(
+    runner: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def tried(*arguments: str | Path, **given: str) -> str:
-        command = [runner, EXAMPLES / name, *arguments]
+        command = [runner, str(EXAMPLES / name), *map(str, arguments)]
         # port 9 answers nobody: what would be sent fails in other words
         known = {"PATH": os.environ["PATH"], "URL": "http://127.0.0.1:9", **given}
+        if runner == "python":
+            return complaint(command[1:], known)
         done = subprocess.run(command, env=known, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode != 0
-        assert "Traceback" not in done.stderr
         return done.stderr
 
-    require_program(runner)
+    def complaint(argv: list[str], environment: dict[str, str]) -> str:
+        """What a Python program that gives up prints; here, because to import the SDK takes seconds each time."""
+        with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
+            patch.setattr(sys, "argv", argv)
+            patch.setattr(os, "environ", environment)
+            runpy.run_path(argv[0], run_name="__main__")
+        assert isinstance(ended.value.code, str)
+        return ended.value.code
+
+    if runner != "python":
+        require_program(runner)
     (tmp_path / "empty.pcm").touch()
     needed = ("APP_ID", "APP_SECRET") if "lark_oapi" in (EXAMPLES / name).read_text(encoding="utf-8") else ("KEY",)
     usage = tried(**dict.fromkeys(needed, "x"))
