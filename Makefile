@@ -16,8 +16,10 @@ help: ## Show this list
 serve: setup ## Set up everything and start the server on http://127.0.0.1:8300
 	@exec $(BIN)/lingting serve $(ARGS)
 
-test: setup-dev ## Set up everything and run the whole test suite, two files at a time
-	@exec $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+# the hundreds of processes that tests start shall not compile the same sources each
+test: export PYTHONDONTWRITEBYTECODE :=
+test: setup-dev ## Set up everything and run the whole test suite, three files at a time
+	@exec $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup-dev ## Check format, style, types, the import contract and the documentation
 	$(BIN)/ruff format --check .

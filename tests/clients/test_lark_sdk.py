@@ -5,24 +5,26 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import lark_oapi as lark
 import pytest
-from lark_oapi.api.speech_to_text.v1 import (
-    FileConfig,
-    FileRecognizeSpeechRequest,
-    FileRecognizeSpeechRequestBody,
-    Speech,
-    StreamConfig,
-    StreamRecognizeSpeechRequest,
-    StreamRecognizeSpeechRequestBody,
-)
 
 from tests.clients.hearing import assert_heard, mandarin, new_id, packets
 from tests.conftest import LiveServer
 
+if TYPE_CHECKING:
+    import lark_oapi as lark
+    from lark_oapi.api.speech_to_text import v1
+
 pytestmark = pytest.mark.engine
+
+
+@pytest.fixture(scope="module", autouse=True)
+def imported() -> None:
+    """The SDK, whose ten thousand modules take seconds: only the process that tests it waits for them."""
+    global lark, v1  # noqa: PLW0603
+    import lark_oapi as lark
+    from lark_oapi.api.speech_to_text import v1
 
 
 @pytest.fixture(scope="module")
@@ -37,23 +39,23 @@ def client(live_server: LiveServer) -> lark.Client:
     )
 
 
-def speech(audio: bytes | None) -> Speech:
+def speech(audio: bytes | None) -> v1.Speech:
     """Audio as the SDK wants it; None leaves the field unset."""
-    builder = Speech.builder()
+    builder = v1.Speech.builder()
     return (builder if audio is None else builder.speech(base64.b64encode(audio).decode())).build()
 
 
-def file_request(audio: bytes | None, file_id: str | None = None) -> FileRecognizeSpeechRequest:
-    config = FileConfig.builder().file_id(file_id or new_id()).format("pcm").engine_type("16k_auto").build()
-    body = FileRecognizeSpeechRequestBody.builder().speech(speech(audio)).config(config).build()
-    return FileRecognizeSpeechRequest.builder().request_body(body).build()
+def file_request(audio: bytes | None, file_id: str | None = None) -> v1.FileRecognizeSpeechRequest:
+    config = v1.FileConfig.builder().file_id(file_id or new_id()).format("pcm").engine_type("16k_auto").build()
+    body = v1.FileRecognizeSpeechRequestBody.builder().speech(speech(audio)).config(config).build()
+    return v1.FileRecognizeSpeechRequest.builder().request_body(body).build()
 
 
-def packet_request(stream_id: str, number: int, action: int, audio: bytes | None) -> StreamRecognizeSpeechRequest:
-    config = StreamConfig.builder().stream_id(stream_id).sequence_id(number).action(action)
+def packet_request(stream_id: str, number: int, action: int, audio: bytes | None) -> v1.StreamRecognizeSpeechRequest:
+    config = v1.StreamConfig.builder().stream_id(stream_id).sequence_id(number).action(action)
     config = config.format("pcm").engine_type("16k_auto").build()
-    body = StreamRecognizeSpeechRequestBody.builder().speech(speech(audio)).config(config).build()
-    return StreamRecognizeSpeechRequest.builder().request_body(body).build()
+    body = v1.StreamRecognizeSpeechRequestBody.builder().speech(speech(audio)).config(config).build()
+    return v1.StreamRecognizeSpeechRequest.builder().request_body(body).build()
 
 
 def test_a_file_is_recognised(client: lark.Client) -> None:
