@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from lingting.remembered import last_language_model, remember_language_model
 from tests.conftest import start_server
 
@@ -17,10 +19,12 @@ def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     assert last_language_model(tmp_path / "missing") == ""
 
 
+@pytest.mark.engine
 def test_a_server_says_that_its_language_model_is_another_than_at_the_last_start(
     tmp_path: Path, model_dir: Path
 ) -> None:
-    start_server(tmp_path, model_dir, language_model="compact", drain_seconds="1").stop()
-    again = start_server(tmp_path, model_dir, drain_seconds="1")
-    again.stop()
-    assert "compact at the last start, now kenlm:zh_CN.lm" in again.output
+    remember_language_model(tmp_path, "compact")
+    server = start_server(tmp_path, model_dir, drain_seconds="1")
+    server.stop()
+    assert "compact at the last start, now kenlm:zh_CN.lm" in server.output
+    assert last_language_model(tmp_path) == "kenlm:zh_CN.lm", "which is what the next start compares with"

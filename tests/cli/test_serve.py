@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -29,10 +30,19 @@ pytestmark = pytest.mark.engine
 
 
 @pytest.fixture(scope="module")
-def first_start(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[LiveServer]:
-    server = start_server(tmp_path_factory.mktemp("first start"), model_dir)
+def first_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """A server that found an empty data folder, without a model."""
+    server = start_server(tmp_path_factory.mktemp("first start"), None)
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def ran_before(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> LiveServer:
+    """A server that listened on all addresses, and has ended."""
+    server = start_server(tmp_path_factory.mktemp("ran before"), model_dir, host="0.0.0.0")
+    assert server.stop() == 0
+    return server
 
 
 def shell(command: str, cwd: Path) -> str:
@@ -106,11 +116,11 @@ def test_both_readmes_show_the_same_commands_and_program() -> None:
         assert blocks("README.md", language) == blocks("README.zh.md", language)
 
 
-def test_a_second_start_shows_the_names_and_no_secret(tmp_path: Path, model_dir: Path) -> None:
-    first = start_server(tmp_path, model_dir)
+def test_a_second_start_shows_the_names_and_no_secret(ran_before: LiveServer, tmp_path: Path) -> None:
+    first = ran_before
     assert first.app_id and first.app_secret and first.key
-    assert first.stop() == 0
-    second = start_server(tmp_path, model_dir)
+    folder = shutil.copytree(first.data_dir, tmp_path / "data", symlinks=True)
+    second = start_server(folder, None)
     try:
         assert first.app_id in second.output
         assert first.key[:8] in second.output
@@ -121,12 +131,8 @@ def test_a_second_start_shows_the_names_and_no_secret(tmp_path: Path, model_dir:
         assert second.stop() == 0
 
 
-def test_the_model_is_put_together_on_the_first_start(tmp_path: Path) -> None:
-    server = start_server(tmp_path, None)
-    try:
-        assert (tmp_path / "models" / "whisper-base" / "model.bin").stat().st_size == 145_217_532
-    finally:
-        assert server.stop() == 0
+def test_the_model_is_put_together_on_the_first_start(first_start: LiveServer) -> None:
+    assert (first_start.data_dir / "models" / "whisper-base" / "model.bin").stat().st_size == 145_217_532
 
 
 def refused(data_dir: Path, **settings: str) -> str:
@@ -201,13 +207,9 @@ def test_a_certificate_that_is_absent_is_named(data_dir: Path) -> None:
     assert "LINGTING_TLS_CERTIFICATE: /nowhere.pem cannot be read" in message
 
 
-def test_listening_beyond_loopback_without_tls_warns(tmp_path: Path, model_dir: Path) -> None:
-    server = start_server(tmp_path, model_dir, host="0.0.0.0")
-    try:
-        assert "the official SDKs refuse plain http://" in server.output
-        assert f"curl -s -H 'Authorization: Bearer {server.key}' http://127.0.0.1:" in server.output
-    finally:
-        assert server.stop() == 0
+def test_listening_beyond_loopback_without_tls_warns(ran_before: LiveServer) -> None:
+    assert "the official SDKs refuse plain http://" in ran_before.output
+    assert f"curl -s -H 'Authorization: Bearer {ran_before.key}' http://127.0.0.1:" in ran_before.output
 
 
 def test_the_samples_are_written_again_where_they_are_missing(data_dir: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,25 +35,43 @@ def _text(server: LiveServer, times: int = 1) -> str:
     return "".join(sentence["text"] for sentence in answer.json()["flash_result"]["sentences"])
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[LiveServer]:
+    """A server of which no process is left when it has been stopped."""
+    settings = {"engine_processes": "all", "max_wait_seconds": "300", "drain_seconds": "1"}
+    started = start_server(tmp_path_factory.mktemp("server"), model_dir, **settings)
+    engine = _engine(started)
+    yield started
+    engines = [engine, _engine(started)]
+    assert started.stop() == 0
+    assert not [each for each in engines if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(server: LiveServer) -> tuple[str, str]:
+    """What it hears in the recording, and in three of it, one behind the other."""
+    return _text(server), _text(server, 3)
+
+
+def _restarts(server: LiveServer) -> float:
+    shown = requests.get(server.url + "/metrics", timeout=10).text
+    return float(re.findall(r"^lingting_engine_restarts_total (\S+)$", shown, re.MULTILINE)[0])
+
+
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV])
 def test_an_engine_that_is_killed_or_stopped_under_load_costs_a_delay_and_no_call(
-    tmp_path: Path, model_dir: Path, blow: signal.Signals
+    server: LiveServer, undisturbed: tuple[str, str], blow: signal.Signals
 ) -> None:
-    server = start_server(tmp_path, model_dir, engine_processes="all", max_wait_seconds="300")
-    try:
-        undisturbed = _text(server)
-        assert_heard(undisturbed, mandarin())
-        thrice = _text(server, 3)
-        engine = _engine(server)
-        assert engine.memory_info().rss > 100e6, "the model lies there, not in the server"
-        with ThreadPoolExecutor(4) as callers:
-            calls = [callers.submit(_text, server, 3) for _ in range(4)]
-            time.sleep(0.7)
-            os.kill(engine.pid, blow)
-            assert [call.result() for call in calls] == [thrice] * 4
-        assert _text(server) == undisturbed
-        assert _engine(server).pid != engine.pid
-        assert "lingting_engine_restarts_total 1.0" in requests.get(server.url + "/metrics", timeout=10).text
-    finally:
-        server.stop()
+    once, thrice = undisturbed
+    assert_heard(once, mandarin())
+    engine, restarts = _engine(server), _restarts(server)
+    assert engine.memory_info().rss > 100e6, "the model lies there, not in the server"
+    with ThreadPoolExecutor(4) as callers:
+        calls = [callers.submit(_text, server, 3) for _ in range(4)]
+        time.sleep(0.7)
+        os.kill(engine.pid, blow)
+        assert [call.result() for call in calls] == [thrice] * 4
+    assert _text(server) == once
+    assert _engine(server).pid != engine.pid
+    assert _restarts(server) == restarts + 1
     assert not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE
