@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 async def final_text(
-    stream: Stream[OwnerT], note: Callable[[Stream[OwnerT]], Awaitable[None]], *, grace: Seconds, longest: Seconds
+    stream: Stream[OwnerT], note: Callable[[Stream[OwnerT]], Awaitable[None]], *, grace: Seconds
 ) -> tuple[str, LingtingError | None]:
     """The text of a stream whose final packet came, or why it has none.
 
@@ -36,7 +36,6 @@ async def final_text(
         note: writes into the journal what has become final; called now and then until the text is there, so that no
             restart begins anew.
         grace: how long the packets are waited for that the final one overtook.
-        longest: how long the text is waited for.
     """
     try:
         try:
@@ -44,16 +43,28 @@ async def final_text(
                 await stream.complete.wait()
         except TimeoutError:
             raise MissingPacket(stream.sequence.expected) from None
-        try:
-            async with asyncio.timeout(longest):
-                return await _finish(stream, note), None
-        except TimeoutError:
-            raise RecognitionFailed("the final text took too long") from None
+        return await _finish(stream, note), None
     except LingtingError as known:
         return "", known.with_traceback(None)
     except Exception:
         log.exception("a live session failed on its end")
         return "", RecognitionFailed("the recognition of this stream failed")
+
+
+async def outcome(stream: Stream[OwnerT], *, within: Seconds) -> str:
+    """The text of a stream that ends, for one who waits for it.
+
+    Raises:
+        Overloaded: it is not there within this time; it is still worked on, so whoever asks again gets it.
+        LingtingError: why there is none.
+    """
+    try:
+        async with asyncio.timeout(within):
+            return await asyncio.shield(stream.outcome)
+    except TimeoutError:
+        raise Overloaded(
+            "the final text is not ready yet: recognition is behind; send the same final packet again", retry_after=1.0
+        ) from None
 
 
 async def _finish(stream: Stream[OwnerT], note: Callable[[Stream[OwnerT]], Awaitable[None]]) -> str:

@@ -12,7 +12,7 @@ from typing import Generic
 
 from lingting.domain import RecognitionOptions, Seconds
 from lingting.errors import LingtingError, Overloaded
-from lingting.streams.ending import CAUSES, final_text
+from lingting.streams.ending import CAUSES, final_text, outcome
 from lingting.streams.errors import (
     InvalidFirstNumber,
     StreamAborted,
@@ -47,7 +47,8 @@ class Streams(Generic[OwnerT]):
         max_seconds: longest stream, in seconds of audio.
         window: how far ahead of the expected packet a packet may be.
         grace_seconds: how long a final packet waits for packets it overtook.
-        final_seconds: the longest a final text may take.
+        final_seconds: the longest a final packet waits for its text; it may be sent again and waits again, and nothing
+            is lost meanwhile.
         max_waiting_bytes: most audio of one stream that waits for a missing packet.
         journal: where packets are kept until their text is final, so that streams survive this process.
         open_again: as `open_live`, for a stream that was live before a restart and is not refused; the same when None.
@@ -203,7 +204,8 @@ class Streams(Generic[OwnerT]):
         Raises:
             StreamError: the packet cannot be taken; the error names the field and says what to change.
             StreamBehind: too much sound waits to be heard; the same packet is taken a little later.
-            Overloaded: no new stream is taken now.
+            Overloaded: no new stream is taken now; or the final text is not ready yet, and the same final packet gets
+                it when it is sent again.
             RecognitionFailed: the engine failed on this stream.
             LingtingError: whatever `lease` says when the tenant has no place left.
         """
@@ -231,7 +233,10 @@ class Streams(Generic[OwnerT]):
         if packet.action is Action.END:
             if stream.ending is None:
                 stream.ending = self._spawn(self._end(stream, packet))
-            text = await asyncio.shield(stream.outcome)
+            try:
+                text = await outcome(stream, within=self._final_seconds)
+            finally:
+                stream.last_seen = self._clock()
             return StreamReply(text, added, len(text), stream.seconds)
         stream.last_seen = self._clock()
         return stream.reply(added)
@@ -256,7 +261,9 @@ class Streams(Generic[OwnerT]):
         return stream
 
     def _expired(self, stream: Stream[OwnerT], now: float) -> bool:
-        return stream.ending is None and now - stream.last_seen > self._idle_seconds
+        """Whether nobody speaks any more, or asks for the final text; who waits for it may have asked long ago."""
+        waiting = 0.0 if stream.ending is None else self._final_seconds
+        return now - stream.last_seen > self._idle_seconds + waiting
 
     async def _open(self, owner: OwnerT, key: Key, packet: StreamPacket, options: RecognitionOptions) -> Stream[OwnerT]:
         if packet.sequence_id not in (0, 1):
@@ -377,7 +384,7 @@ class Streams(Generic[OwnerT]):
 
     async def _end(self, stream: Stream[OwnerT], packet: StreamPacket) -> None:
         """Waits for the text, and settles the stream's outcome."""
-        text, error = await final_text(stream, self._note, grace=self._grace_seconds, longest=self._final_seconds)
+        text, error = await final_text(stream, self._note, grace=self._grace_seconds)
         if stream.kept is not None and self._live.get(stream.key) is stream and not isinstance(error, StreamMoved):
             ended = Ended(packet.sequence_id, packet.digest, text, stream.seconds)
             try:
