@@ -242,9 +242,9 @@ class Settings(BaseSettings):
         description="Longest time for decoding and recognising one file of flash or OpenAI transcriptions, in seconds.",
     )
     max_lag_seconds: PositiveSeconds = Field(
-        5.0,
-        description="New streams are refused while live text comes later than this behind its sound, in seconds; "
-        "inf sets no limit.",
+        2.5,
+        description="New streams are refused while live text comes later than this behind its sound, or would with "
+        "one more, in seconds; inf sets no limit.",
     )
     stream_backlog_seconds: PositiveSeconds = Field(
         300.0,
@@ -254,6 +254,11 @@ class Settings(BaseSettings):
     request_timeout_seconds: PositiveSeconds = Field(
         30.0,
         description="A sender that takes longer than this for its headers, or pauses this long in its body, is cut.",
+    )
+    body_timeout_seconds: PositiveSeconds = Field(
+        1800.0,
+        description="A request's body is there within this time, in seconds, however steadily it comes; it must come "
+        "at 1000 bytes a second at least. 100 MB in half an hour are 56 kB a second.",
     )
     connections_per_address: Count = Field(
         256, description="Connections at once from one address (of IPv6: from one /64); trusted proxies have no limit."

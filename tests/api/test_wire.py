@@ -7,11 +7,24 @@ import re
 import socket
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import requests
 
-from tests.api.serving import FILE, FLASH, STREAM, TENANT_TOKEN, Running, file_body, head_and_body, pcm, receive_all
+from tests.api.serving import (
+    FILE,
+    FLASH,
+    STREAM,
+    TENANT_TOKEN,
+    Running,
+    file_body,
+    head_and_body,
+    pcm,
+    receive_all,
+    serving,
+)
 
 HUGE = 10**12
 
@@ -131,7 +144,7 @@ def test_a_body_that_stops_arriving_is_answered(server: Running, path: str) -> N
         assert (head[0].split()[1], body) == ("200", {"code": 10003, "msg": "invalid param"})
         return
     assert head[0].split()[1] == "400"
-    message = "the body stopped arriving: it may pause for at most 2 s and must come at 1000 bytes per second or more"
+    message = "the body stopped arriving or comes too slowly: it may pause for at most 2 s, must come at 1000 bytes per"
     assert message in body["error"]["message"]
 
 
@@ -154,6 +167,28 @@ def test_a_body_that_drips_is_answered(server: Running) -> None:
         finally:
             stop.set()
             dripping.join()
+
+
+def test_a_body_that_comes_steadily_is_there_within_a_time_or_is_answered(tmp_path: Path) -> None:
+    with serving(tmp_path, body_timeout_seconds=0.5) as running, socket.create_connection(running.address) as sender:
+        sender.settimeout(30)
+        sender.sendall(request("POST", FLASH, Authorization=f"Bearer {running.key}", Content_Length="100000000"))
+        stop = threading.Event()
+
+        def send() -> None:
+            with suppress(OSError):
+                while not stop.wait(0.05):
+                    sender.sendall(b"x" * 1000)  # many times faster than the least
+
+        sending = threading.Thread(target=send)
+        sending.start()
+        try:
+            answer = receive_all(sender)
+        finally:
+            stop.set()
+            sending.join()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"and be there within 0.5 s" in answer
 
 
 def test_a_client_that_leaves_in_the_middle_of_its_body_costs_nothing(server: Running) -> None:

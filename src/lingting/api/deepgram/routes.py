@@ -86,7 +86,7 @@ async def _recognized(request: Request, principal: Principal, query: Query, name
     admission.require_room(request, principal, decoded=False, most_bytes=service.settings.flash_max_bytes)
     if request.headers.get("content-type", "").partition(";")[0].strip() == "application/json":
         raise QueryError("this server fetches no URLs: send the sound itself as the body")
-    limits = BodyLimits(service.settings.flash_max_bytes, service.settings.request_timeout_seconds)
+    limits = BodyLimits.of(service.settings, service.settings.flash_max_bytes)
     async with context_of(request).spool.file(body.chunks(request, limits)) as (path, size):
         if not size:
             raise QueryError("the body is empty: send the sound as the body")

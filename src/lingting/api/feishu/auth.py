@@ -65,7 +65,7 @@ async def _token(request: Request, *, app: bool) -> Response:
     exchange.interface = "token"
     service = service_of(request)
     try:
-        content = await body.read(request, BodyLimits(MAX_BYTES, service.settings.request_timeout_seconds))
+        content = await body.read(request, BodyLimits.of(service.settings, MAX_BYTES))
         login = _login.decode(content)
         issued = await service.access.issue_token(login.app_id, login.app_secret, admission.address_of(request))
     except (LingtingError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -75,7 +75,7 @@ async def _file(request: Request, principal: Principal, exchange: Exchange) -> R
         held.enter_context(models.held(request, exchange.model))
         most_bytes = file_max_bytes(settings.file_max_seconds)
         admission.require_room(request, principal, decoded=True, most_bytes=most_bytes)
-        content = await body.read(request, BodyLimits(most_bytes, settings.request_timeout_seconds))
+        content = await body.read(request, BodyLimits.of(settings, most_bytes))
         audio = await _off_loop(content, lambda: parse_file(content, settings.file_max_seconds))
         with service.decoder.pcm16(audio.pcm) as recording:
             async with admission.charged(request, principal, recording.duration):
@@ -98,7 +98,7 @@ async def _packet(request: Request, principal: Principal, exchange: Exchange) ->
 async def _taken(request: Request, principal: Principal, exchange: Exchange) -> Response:
     service = service_of(request)
     settings = service.settings
-    content = await body.read(request, BodyLimits(settings.stream_packet_max_bytes, settings.request_timeout_seconds))
+    content = await body.read(request, BodyLimits.of(settings, settings.stream_packet_max_bytes))
     packet = await _off_loop(content, partial(parse_packet, content, settings.stream_max_seconds))
     options = _options(settings, principal, exchange.model)
     if packet.action is Action.START:

@@ -59,7 +59,7 @@ async def _recognized(
     admission.require_room(request, principal, decoded=False, most_bytes=settings.flash_max_bytes)
     if parameters.speakers is not None:
         service.recognizer.require_speakers()
-    limits = BodyLimits(settings.flash_max_bytes, settings.request_timeout_seconds)
+    limits = BodyLimits.of(settings, settings.flash_max_bytes)
     spooled = context_of(request).spool.file(body.chunks(request, limits))
     path, size = await held.enter_async_context(spooled)
     if size == 0:

@@ -10,9 +10,25 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from lingting.api.http import exchange as exchanges
+from lingting.domain import Seconds
 from lingting.errors import LingtingError
+from lingting.settings import Settings
 
 LEAST_BYTES_PER_SECOND = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """Most bytes of a body, the longest pause in it, and the longest time for all of it."""
+
+    max_bytes: int
+    pause_seconds: Seconds
+    whole_seconds: Seconds
+
+    @classmethod
+    def of(cls, settings: Settings, max_bytes: int) -> BodyLimits:
+        """Those of the settings."""
+        return cls(max_bytes, settings.request_timeout_seconds, settings.body_timeout_seconds)
 
 
 class BodyError(LingtingError):
@@ -42,23 +58,15 @@ class BodyEncoded(BodyError):
 class BodyStalled(BodyError):
     """The sender paused for too long, or sends too slowly."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, limits: BodyLimits) -> None:
         super().__init__(
-            f"the body stopped arriving: it may pause for at most {seconds:g} s and must come at "
-            f"{LEAST_BYTES_PER_SECOND} bytes per second or more"
+            f"the body stopped arriving or comes too slowly: it may pause for at most {limits.pause_seconds:g} s, must "
+            f"come at {LEAST_BYTES_PER_SECOND} bytes per second or more, and be there within {limits.whole_seconds:g} s"
         )
 
 
 class ClientLeft(Exception):
     """The client closed the connection before its request was complete, or while it was answered."""
-
-
-@dataclass(frozen=True, slots=True)
-class BodyLimits:
-    """Most bytes of a body and the longest pause in it, in seconds."""
-
-    max_bytes: int
-    pause_seconds: float
 
 
 async def read(request: Request, limits: BodyLimits) -> bytes:
@@ -87,10 +95,10 @@ async def chunks(request: Request, limits: BodyLimits) -> AsyncIterator[bytes]:
     more = True
     while more:
         try:
-            async with asyncio.timeout(limits.pause_seconds):
+            async with asyncio.timeout(min(limits.pause_seconds, started + limits.whole_seconds - time.monotonic())):
                 message = await request.receive()
         except TimeoutError:
-            raise BodyStalled(limits.pause_seconds) from None
+            raise BodyStalled(limits) from None
         if message["type"] == "http.disconnect":
             raise ClientLeft
         chunk: bytes = message.get("body", b"")
@@ -100,7 +108,7 @@ async def chunks(request: Request, limits: BodyLimits) -> AsyncIterator[bytes]:
             raise BodyTooLarge(limits.max_bytes)
         elapsed = time.monotonic() - started
         if more and elapsed > limits.pause_seconds and size < elapsed * LEAST_BYTES_PER_SECOND:
-            raise BodyStalled(limits.pause_seconds)
+            raise BodyStalled(limits)
         if chunk:
             yield chunk
     exchanges.of(request.scope).body_read = True

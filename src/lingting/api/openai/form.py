@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from python_multipart import MultipartParser
@@ -57,7 +57,7 @@ async def received(request: Request, limits: BodyLimits, spool: Spool) -> AsyncI
     """The form of a request, its file in a file of its own that is gone afterwards.
 
     Args:
-        limits: bytes of the file, and the longest pause in the body.
+        limits: bytes of the file, and the times for the body.
         spool: where the file is put.
 
     Raises:
@@ -66,7 +66,7 @@ async def received(request: Request, limits: BodyLimits, spool: Spool) -> AsyncI
         ClientLeft: the client left before its end.
     """
     collector = _Collector(_boundary(request), limits.max_bytes)
-    whole = BodyLimits(limits.max_bytes + OVERHEAD_BYTES, limits.pause_seconds)
+    whole = replace(limits, max_bytes=limits.max_bytes + OVERHEAD_BYTES)
 
     async def file() -> AsyncIterator[bytes]:
         try:

@@ -90,7 +90,7 @@ async def _answered(
     service = service_of(request)
     settings = service.settings
     admission.require_room(request, principal, decoded=False, most_bytes=settings.flash_max_bytes)
-    limits = BodyLimits(settings.flash_max_bytes, settings.request_timeout_seconds)
+    limits = BodyLimits.of(settings, settings.flash_max_bytes)
     async with openai_form.received(request, limits, context_of(request).spool) as form:
         parameters = parse(form.fields, form.filename)
         if parameters.tells_speakers:

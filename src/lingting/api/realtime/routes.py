@@ -86,7 +86,7 @@ async def _make(request: Request, *, beta: bool) -> Response:
         principal = await admission.authenticate(request, bearer)
         exchanges.of(request.scope).principal = principal
         principal.require(TRANSCRIPTIONS)
-        limits = BodyLimits(_MAX_BODY, settings.request_timeout_seconds)
+        limits = BodyLimits.of(settings, _MAX_BODY)
         asked = _object(await body.read(request, limits))
         wanted = asked if beta else asked.get("session", {})
         config = updated(default_config(settings), wanted or {}, settings)
