@@ -16,6 +16,10 @@
     redis, redis-silent                   SIGKILL and SIGSTOP of the Redis that has journal and limits
     postgresql, postgresql-silent         the same of the database
 
+The next fault comes when the server answers and no stream waits any more for a final text that it waited for when the
+fault before came, and up to `--uptime` seconds later; one in ten comes while the server starts. So a machine that is
+slow gets its faults more slowly, and is not kept from ever coming to an end.
+
 The server keeps its journal on disk, or in Redis where that fails. Clients send packets of 200 ms over plain HTTP and
 repeat what was not answered, as the documents tell them to. Each kind of stream is first played to the same server
 undisturbed: alone, among as many as later, and among as many that are sent so fast that much waits and the server
@@ -83,20 +87,27 @@ def built(folder: Path, names: Set[str], ends: ExitStack) -> Stand:
     return Stand(server, redis, postgresql, clock)
 
 
-def disturb(stand: Stand, rng: random.Random, faults: list[str], uptime: float, until: float) -> Counter[str]:
-    """Make these faults in random order until all are made or it is time; returns how often each was made."""
+def disturb(
+    stand: Stand, run: Run, rng: random.Random, faults: list[str], *, uptime: float, until: float
+) -> tuple[Counter[str], float]:
+    """Make these faults in random order until all are made or it is time; returns how often each was made, and the most
+    seconds that streams which waited for their final text had to wait for it behind one."""
     rng.shuffle(faults)
     made: Counter[str] = Counter()
+    longest = struck = 0.0
     for fault in faults:
         if rng.random() < 0.9:  # else while it starts
             stand.server.wait()
+            run.wait_for_ends(struck)
+            longest = max(longest, time.monotonic() - struck if struck else 0.0)
         time.sleep(rng.uniform(0.2, uptime))
         if time.monotonic() > until:
             break
+        struck = time.monotonic()
         FAULTS[fault](stand, rng)
         made[fault] += 1
     stand.server.wait("/readyz")
-    return made
+    return made, longest
 
 
 def report(run: Run, expected: Mapping[str, Set[str]]) -> list[str]:
@@ -161,13 +172,14 @@ def main() -> int:
                 callers.append(pool.submit(files.send))
             try:
                 faults = [name for name, count in times.items() for _ in range(count)]
-                made = disturb(stand, rng, faults, given.uptime, began + given.minutes * 60)
+                made, longest = disturb(stand, run, rng, faults, uptime=given.uptime, until=began + given.minutes * 60)
             finally:
                 run.over.set()
             for caller in callers:
                 caller.result()
         what = " and ".join(f"{count} {name}s" for name, count in made.items())
         print(f"{what} in {time.monotonic() - began:.0f} s, {given.streams} streams at a time")
+        print(f"text that was waited for when a fault came was there {longest:.1f} s after it at the latest")
         if stand.stops:
             mean = sum(stand.stops) / len(stand.stops)
             print(f"an orderly stop took {max(stand.stops):.1f} s at most, {mean:.1f} s on average")

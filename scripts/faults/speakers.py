@@ -58,12 +58,13 @@ class Failed(Exception):
     """A stream that has no final text; the message says why."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Speaker:
     """Plays one stream with a connection of its own.
 
     Attributes:
         speed: times faster than it was spoken.
+        ends_since: when it began to send its final packet, by `time.monotonic`.
     """
 
     server: Server
@@ -71,6 +72,7 @@ class Speaker:
     name: str
     speed: float
     repeated: int = 0
+    ends_since: float | None = None
     _connection: http.client.HTTPConnection | None = field(default=None, repr=False)
 
     def play(self) -> Played:
@@ -81,6 +83,7 @@ class Speaker:
             spoken = began + (number + 1) * PACKET_SECONDS / self.speed
             time.sleep(max(0.0, spoken - time.monotonic()))
             action = 1 if number == 0 else 2 if start == starts[-1] else 0
+            self.ends_since = time.monotonic() if action == 2 else None
             text, covered = self._send(number, action, self.kind.pcm[start : start + PACKET_BYTES])
         return Played(self.kind, text, self.repeated, len(self.kind.pcm) // BYTES_PER_MS, covered)
 
@@ -148,6 +151,7 @@ class Run:
         self._speed = speed
         self._lock = threading.Lock()
         self._begun = 0
+        self._speakers: set[Speaker] = set()
         self.over = threading.Event()
         self.played: list[Played] = []
         self.failures: list[str] = []
@@ -157,15 +161,29 @@ class Run:
         while not self.over.is_set():
             with self._lock:
                 number, self._begun = self._begun, self._begun + 1
-            kind = self.said[number % len(self.said)]
+                speaker = Speaker(self._server, self.said[number % len(self.said)], f"chaos{number:011d}", self._speed)
+                self._speakers.add(speaker)
             try:
-                played = Speaker(self._server, kind, f"chaos{number:011d}", self._speed).play()
+                played = speaker.play()
             except Failed as error:
                 with self._lock:
                     self.failures.append(str(error))
             else:
                 with self._lock:
                     self.played.append(played)
+            finally:
+                with self._lock:
+                    self._speakers.remove(speaker)
+
+    def wait_for_ends(self, before: float) -> None:
+        """Return when no stream waits for its final text any more whose final packet came before this moment of
+        `time.monotonic`."""
+        while any(since is not None and since < before for since in self._ends()):
+            time.sleep(0.05)
+
+    def _ends(self) -> list[float | None]:
+        with self._lock:
+            return [speaker.ends_since for speaker in self._speakers]
 
 
 class Files:
