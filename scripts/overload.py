@@ -4,9 +4,10 @@
     python scripts/overload.py --minutes 2 --times 5
     python scripts/overload.py --quick           half a minute
 
-A few speakers first show what a stream costs the server; so many as its cores can hear are its capacity. Then so many
-times as many want to speak, and as many files as there are cores are sent again and again. Whoever is refused tries
-again after one to three seconds. When the flood ends, single streams show when the server is itself again.
+The capacity is ten speakers for each core, which is what whisper-base carries on a core with AVX-512; `--capacity` says
+another. So many times as many want to speak, and as many files as there are cores are sent again and again. Whoever is
+refused tries again after one to three seconds. When the flood ends, streams one by one show when the server is itself
+again.
 
 Fails when the final text of accepted streams takes over 2 s (p95, from the last packet on), a refusal takes over 50 ms
 (p95), a stream that was accepted fails, nothing is refused, or a stream alone has no text within a second after 10 s.
@@ -35,8 +36,7 @@ from bench.targets import at_least, at_most
 from bench.traffic import Speech, speeches
 from lingting.processors import physical_cores
 
-CALIBRATION_SPEAKERS = 2
-CALIBRATION_SECONDS = 20.0
+SPEAKERS_OF_A_CORE = 10
 SPREAD = 5.0
 WELL = 1.0
 RECOVERED_WITHIN = 10.0
@@ -132,13 +132,9 @@ def run(given: argparse.Namespace, place: Place, say: Callable[[str], None]) -> 
         given.minutes = 0.5
     said = speeches()
     with Server(place, **SETTINGS) as server:
-        before = server.use
-        asyncio.run(speakers(server, said, CALIBRATION_SPEAKERS, CALIBRATION_SECONDS))
-        after = server.use
-        cost = (after.cpu - before.cpu) / (after.at - before.at) / CALIBRATION_SPEAKERS
-        capacity = max(2, round(physical_cores() / cost))
+        capacity = given.capacity or SPEAKERS_OF_A_CORE * physical_cores()
         count = round(given.times * capacity)
-        say(f"a stream costs {cost:.3f} of a core, so {capacity} are the capacity; now {count} want to speak")
+        say(f"{capacity} streams are the capacity; {count} want to speak")
         seen = asyncio.run(speakers(server, said, count, 60 * given.minutes, files=physical_cores()))
         say(f"{len(seen.finals)} streams came to their end, {len(seen.refusals)} refusals; now it may recover")
         recovered = asyncio.run(recovery(server, min(said, key=lambda one: len(one.pcm))))
@@ -174,6 +170,7 @@ def _ranks(summary: Summary) -> dict[str, float]:
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--times", type=float, default=3.0, help="of the capacity")
+    parser.add_argument("--capacity", type=int, default=0, help="speakers that the machine carries")
 
 
 if __name__ == "__main__":

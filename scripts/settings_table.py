@@ -73,7 +73,7 @@ CHINESE = {
     "journal": "实时流的数据包在文字定稿前保存在哪里：memory；或 disk、redis，崩溃或重启后流从那里继续。",
     "journal_key": "加密磁盘和 Redis 中日志的密钥：一长串随机文字，须保密。",
     "journal_url": "日志所用的 Redis，redis://host:port/db。",
-    "max_lag_seconds": "实时文本比声音晚了这么久（秒）、或再加一条流就会这么晚时，拒绝新的流；inf 表示不限。",
+    "max_lag_seconds": "再加一条流，实时文本平均就会比声音晚这么久（秒）时，拒绝新的流；inf 表示不限。",
     "stream_backlog_seconds": "一个流最多可积压多少秒未识别的声音；发得更快的客户端会被要求放慢。",
     "max_wait_seconds": "预计等待超过这么久，就拒绝新任务（秒）。",
     "request_timeout_seconds": "发送方发请求头超过这么久，或在请求体中停顿这么久，就断开。",

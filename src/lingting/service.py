@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -186,6 +187,11 @@ class Service:
             "Lanes that are in one step for far longer than its work can take.",
             lambda: 0 if self._recognition is None else self._recognition.scheduler.stuck(),
         )
+        self.metrics.gauge(
+            "lingting_live_lag_seconds",
+            "How late live text is lately, on average, behind its oldest sound.",
+            lambda: self.live_lag,
+        )
         self._show_counts()
 
     def _show_counts(self) -> None:
@@ -244,9 +250,9 @@ class Service:
         return self._recognition.recognizer
 
     @property
-    def queued(self) -> int:
-        """Jobs that wait for the engine."""
-        return 0 if self._recognition is None else self._recognition.scheduler.queued
+    def queued(self) -> Mapping[str, int]:
+        """How many tasks of each kind wait for an engine."""
+        return {} if self._recognition is None else self._recognition.scheduler.queued_by_kind
 
     @property
     def live_lag(self) -> Seconds:

@@ -243,8 +243,8 @@ class Settings(BaseSettings):
     )
     max_lag_seconds: PositiveSeconds = Field(
         2.5,
-        description="New streams are refused while live text comes later than this behind its sound, or would with "
-        "one more, in seconds; inf sets no limit.",
+        description="New streams are refused while live text would come later than this behind its sound with one more "
+        "stream, in seconds, on average; inf sets no limit.",
     )
     stream_backlog_seconds: PositiveSeconds = Field(
         300.0,

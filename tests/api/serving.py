@@ -233,9 +233,9 @@ class Service:
         return self.why
 
     @property
-    def queued(self) -> int:
+    def queued(self) -> dict[str, int]:
         """Recognitions that have begun."""
-        return self.recognizer.running
+        return {"file": self.recognizer.running}
 
     @property
     def engine_restarts(self) -> int:

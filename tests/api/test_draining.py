@@ -53,7 +53,7 @@ def in_flight(server: Process, *calls: Call) -> None:
     deadline = time.monotonic() + 20
     while True:
         answer = requests.get(server.url + "/metrics", timeout=5).text
-        if f"lingting_queued_jobs {len(calls)}.0" in answer:
+        if f'lingting_queued_jobs{{kind="file"}} {len(calls)}.0' in answer:
             return
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -63,7 +63,7 @@ def create_app(service: Backend) -> Starlette:
     connections = Connections()
     metrics = service.metrics
     metrics.gauge("lingting_live_streams", "Live streams.", lambda: service.streams.live + len(connections))
-    metrics.gauge("lingting_queued_jobs", "Jobs that wait for the engine.", lambda: service.queued)
+    metrics.gauges("lingting_queued_jobs", "Tasks that wait for an engine, by kind.", "kind", lambda: service.queued)
     metrics.total("lingting_engine_restarts", "Restarts of engine processes.", lambda: service.engine_restarts)
     metrics.gauge("lingting_predicted_wait_seconds", "Wait of a file that came now.", lambda: service.predicted_wait)
     day = Day(lambda: metrics.totals_without(console.UNWATCHED), lambda: service.streams.live + len(connections))

@@ -127,7 +127,7 @@ async def status(request: Request) -> Response:
                 }
                 for state in service.streams.overview()
             ],
-            "queue": {"jobs": service.queued, "predicted_wait_seconds": service.predicted_wait},
+            "queue": {"jobs": sum(service.queued.values()), "predicted_wait_seconds": service.predicted_wait},
             "window_seconds": WINDOW_SECONDS,
             "latency": [asdict(answers) for answers in recent.summary() if answers.interface not in UNWATCHED],
             "day": [asdict(quarter) for quarter in context.day.quarters()],

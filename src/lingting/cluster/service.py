@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from lingting.access import Access, Principal
 from lingting.audio.budget import AudioBudget
@@ -109,9 +109,9 @@ class Door:
         return why
 
     @property
-    def queued(self) -> int:
-        """Jobs that wait for an engine: homes count theirs."""
-        return 0
+    def queued(self) -> Mapping[str, int]:
+        """Tasks that wait for an engine: homes count theirs."""
+        return {}
 
     @property
     def engine_restarts(self) -> int:

@@ -68,7 +68,7 @@ class Recognizer:
         writers: threads for text rules.
         max_wait: new recordings are refused when the predicted wait is longer than this.
         observer: is told what recognition does.
-        max_lag: new live sessions are refused while live text comes later than this.
+        max_lag: new live sessions are refused while live text comes later than this behind its sound, or would.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Recognizer:
         writers: Executor,
         gate: GateConfig | None = None,
         max_wait: Seconds = 30.0,
-        max_lag: Seconds = 5.0,
+        max_lag: Seconds = 2.5,
         observer: Observer = NOBODY,
     ) -> None:
         self._observer = observer
@@ -116,29 +116,44 @@ class Recognizer:
 
     def admit_live(self, account: Account | None = None, model: str = "") -> None:
         """Pass while there is room for another live session of a model, empty for the default one, or while it is
-        other tenants that have more than their share of what is open.
+        other tenants that have more than their share of what the machine carries.
+
+        There is room while live text would come in time with one more: what live work asks of the machine if it comes
+        just in time is measured, and what sessions will ask that have just begun is estimated.
 
         Raises:
-            Overloaded: live text comes late already, or would with those that have just begun; or the model is not
-                loaded.
+            Overloaded: live text would come late, or comes far too late already; or the model is not loaded.
         """
         self.admit(account, live=True)
         with self._hold(model) as engines:
             cost = self._live_cost(engines)
-        if self._openings.within_share(account or Account()):
+        if math.isinf(self._max_lag):
             return
-        lag = self._scheduler.live_lag()
-        if lag > self._max_lag:
+        scheduler, openings = self._scheduler, self._openings
+        lag, new = scheduler.live_lag(), openings.new + 1
+        expected = scheduler.live_demand(self._max_lag) + new * cost
+        late = lag > _FAR_TOO_LATE * self._max_lag
+        if not late and (expected <= scheduler.lanes or not openings.open):
+            return
+        carried = openings.open * min(1.0, scheduler.lanes / max(expected, _HARDLY))
+        if openings.within_share(account or Account(), carried):
+            return
+        if late:
             raise Overloaded(f"live text comes {lag:.0f} s late; try again later", retry_after=lag)
-        new = self._openings.new + 1
-        expected = self._scheduler.load() + new * cost
-        if expected > _FULL * self._scheduler.lanes and math.isfinite(self._max_lag):
-            raise Overloaded(f"{new:.0f} streams begin at once; try again in a moment", retry_after=SHOWS_AFTER / 2)
+        raise Overloaded(
+            f"live text would come over {self._max_lag:g} s late with another stream; try again in a moment",
+            retry_after=SHOWS_AFTER / 4,
+        )
 
     def _live_cost(self, engines: LiveEngines) -> float:
-        """Lanes that a speaker needs at least: a final text every few seconds, and guesses now and then."""
+        """Lanes that a speaker needs: a final text every few seconds, and guesses, or chunks for an ear."""
         cost = self._scheduler.cost
-        return cost(engines.final, "final") / _UTTERANCE + cost(engines.partial, "guess") / _REFRESH
+        guessing = (
+            cost(engines.partial, "guess") / self._max_lag
+            if engines.ear is None
+            else cost(engines.ear, "chunk") / _CHUNK
+        )
+        return guessing if engines.ear_is_final else guessing + cost(engines.final, "final") / _UTTERANCE
 
     async def recognize(
         self, recording: Recording | Samples, options: RecognitionOptions | None = None, account: Account | None = None
@@ -315,10 +330,15 @@ async def _there(hearing: asyncio.Future[Heard | None]) -> Heard:
     return heard
 
 
-_UTTERANCE: Seconds = 7.0
-_REFRESH: Seconds = 3.0
-_FULL = 2.0
-"""Expected work over this many times the machine is refused; guesses give way, so more than it can do is fine."""
+_UTTERANCE: Seconds = 6.0
+"""So often there is final text of somebody who speaks."""
+_CHUNK: Seconds = 0.5
+"""So often an ear hears a chunk."""
+_FAR_TOO_LATE = 2.0
+"""Text that comes so many times later than it may is a reason to refuse by itself. Before that it is the demand, in
+which how late text comes is a factor: text of those who have gone stays in the average for a while."""
+_HARDLY = 1e-3
+"""Lanes; less is as good as nothing."""
 
 _RUN_ON: Seconds = 0.6
 """Utterances closer than this may share a sentence; a longer silence ends it."""

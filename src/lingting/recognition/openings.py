@@ -24,14 +24,20 @@ class Openings:
 
     @property
     def new(self) -> float:
-        """Sessions that are open above the number of the last seconds."""
-        return max(0.0, self.open - self._settle())
+        """Sessions that are open above the number of the last seconds; negative where there are less."""
+        return self.open - self._settle()
 
-    def within_share(self, account: Account) -> bool:
-        """Whether the account's tenant, with a session more, has no more than its share of those that are open: then
-        others are the cause of what waits. Alone, a tenant has all of them, and is."""
+    def within_share(self, account: Account, carried: float) -> bool:
+        """Whether the account's tenant, with a session more, has no more than its share: then others are the cause of
+        what waits. Alone, a tenant has all of them, and is.
+
+        Args:
+            carried: sessions like those that are open which the machine carries; shares are of these, so that many
+                tenants with a session each are not all within theirs.
+        """
         weights = self._weights | {account.tenant: account.weight}
-        return self._tenants[account.tenant] + 1 <= self.open * account.weight / sum(weights.values())
+        share = account.weight / sum(weights.values())
+        return self._tenants[account.tenant] + 1 <= min(self.open, carried) * share
 
     def opened(self, account: Account) -> None:
         """A session of this account began."""

@@ -77,10 +77,21 @@ class Stream:
         within: Seconds,
         kind: str,
         live: bool = True,
+        gives_way: bool = False,
         waits: bool = False,
     ) -> asyncio.Future[Heard | None]:
         """Have the engine do something for this stream; see `Task`."""
-        task = Task(engine, begin, self.account, since=since, within=within, kind=kind, live=live, waits=waits)
+        task = Task(
+            engine,
+            begin,
+            self.account,
+            since=since,
+            within=within,
+            kind=kind,
+            live=live,
+            gives_way=gives_way,
+            waits=waits,
+        )
         return asyncio.wrap_future(self.scheduler.submit(task))
 
 

@@ -109,6 +109,7 @@ class Redecoding:
             within=LATER_WITHIN if self.guess else FIRST_WITHIN,
             kind="guess",
             live=live,
+            gives_way=True,
         )
         self._asked = asked
         asked.add_done_callback(lambda future: self._guessed(future, taken[0], last_voice))

@@ -9,7 +9,6 @@ those that have not (`recognition/fairness.py`). Background tasks leave a lane t
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections import defaultdict
@@ -24,6 +23,7 @@ from lingting.domain import Account, Seconds
 from lingting.errors import EngineRestarted, RecognitionFailed
 from lingting.recognition.engine import Engine, Heard, Outcome, Work
 from lingting.recognition.fairness import Shares
+from lingting.recognition.load import LiveLoad
 from lingting.recognition.observer import NOBODY, Observer
 
 log = logging.getLogger(__name__)
@@ -41,9 +41,6 @@ _ATTEMPTS = 2
 
 _LOOK_AGAIN: Seconds = 0.25
 """What was held back for live work is looked at again after this long."""
-
-_LOAD_OVER: Seconds = 10.0
-"""Time constant of the average of live work."""
 
 _STUCK: Seconds = 60.0
 _STUCK_TIMES = 20.0
@@ -67,6 +64,7 @@ class Task:
         within: seconds after `since` at which it is late.
         kind: an engine's tasks of equal kind will probably share batches, and cost about the same.
         live: somebody waits for the text while speaking.
+        gives_way: such tasks become fewer when they come late, as each is about what has come since the one before.
         waits: until it is late, it waits for others to share its batch, if some are on the way.
         context: of the request that it is for, whose log id stands in every line about it.
     """
@@ -78,6 +76,7 @@ class Task:
     within: Seconds = 2.0
     kind: str = ""
     live: bool = False
+    gives_way: bool = False
     waits: bool = False
     future: Future[Heard | None] = field(default_factory=Future)
     context: Context = field(default_factory=copy_context)
@@ -144,10 +143,7 @@ class Scheduler:
         self._shares = Shares(lanes)
         self._costs: dict[tuple[str, str], Seconds] = {}
         self._live_until = 0.0
-        self._lag: Seconds = 0.0
-        self._lag_at = 0.0
-        self._load = 0.0
-        self._load_at = 0.0
+        self._live = LiveLoad()
         self._heard_at = 0.0
         self._stepping: dict[int, tuple[float, tuple[str, str]]] = {}
         self._closed = False
@@ -186,6 +182,15 @@ class Scheduler:
         return len(self._ready)
 
     @property
+    def queued_by_kind(self) -> dict[str, int]:
+        """The same for each kind of task; a kind that was done once is in it with 0."""
+        with self._wake:
+            counts = dict.fromkeys((kind for _, kind in self._costs), 0)
+            for item in self._ready:
+                counts[item.task.kind] = counts.get(item.task.kind, 0) + 1
+        return counts
+
+    @property
     def busy(self) -> bool:
         """Whether more waits than the lanes can begin at once, so that nothing should be computed on a chance."""
         return self.queued > self.lanes
@@ -211,13 +216,21 @@ class Scheduler:
         return (own + sum(min(left, turn) for left in tenants.values())) / self.lanes
 
     def cost(self, engine: Engine, kind: str) -> Seconds:
-        """What a task of this kind of an engine costs one lane lately; 0 where none was done yet."""
-        return self._costs.get((engine.name, kind), 0.0)
+        """What a task of this kind of an engine costs one lane lately.
 
-    def load(self) -> float:
-        """Lanes that were busy with live work lately, on average."""
+        Where none was done yet, what the most expensive kind does; 0 where the engine did nothing yet.
+        """
+        known = self._costs.get((engine.name, kind))
+        if known is not None:
+            return known
         with self._wake:
-            return self._load_now(time.monotonic())
+            return max((cost for (name, _), cost in self._costs.items() if name == engine.name), default=0.0)
+
+    def live_demand(self, within: Seconds) -> float:
+        """Lanes that live work would keep busy if its text came `within` so many seconds, as there is lately."""
+        lag = self.live_lag()
+        with self._wake:
+            return self._live.demand(lag, within, time.monotonic())
 
     def live_lag(self) -> Seconds:
         """How late live text is lately, on average: seconds from the arrival of the oldest sound of a task to its text.
@@ -227,7 +240,7 @@ class Scheduler:
         now = time.monotonic()
         with self._wake:
             waiting = max((now - item.task.since for item in self._ready if item.task.live), default=0.0)
-            return max(waiting / 2, self._lag_now(now))
+            return max(waiting / 2, self._live.lag(now))
 
     @property
     def heard_at(self) -> float:
@@ -372,7 +385,7 @@ class Scheduler:
         self._shares.charge(task.account, cost, now)
         item.spent += cost
         if task.live:
-            self._load, self._load_at = self._load_now(now) + cost / _LOAD_OVER, now
+            self._live.worked(cost, now, gives_way=task.gives_way)
         if outcome is None or outcome.more is not None:
             if outcome is not None:
                 item.work = outcome.more
@@ -388,15 +401,8 @@ class Scheduler:
             known = self._costs.get(task.sort, item.spent)
             self._costs[task.sort] = known + _SMOOTHING * (item.spent - known)
             if task.live:
-                lag = self._lag_now(now)
-                self._lag, self._lag_at = lag + _SMOOTHING * (now - task.since - lag), now
+                self._live.told(now - task.since, now)
         return True
-
-    def _load_now(self, now: float) -> float:
-        return self._load * math.exp((self._load_at - now) / _LOAD_OVER)
-
-    def _lag_now(self, now: float) -> Seconds:
-        return max(0.0, self._lag - (now - self._lag_at))
 
 
 def _resolve(item: _Item, outcome: Outcome) -> None:

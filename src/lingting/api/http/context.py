@@ -137,8 +137,8 @@ class Backend(Protocol):
         """Why no request should come to this server now, in words; empty where nothing is wrong."""
 
     @property
-    def queued(self) -> int:
-        """Jobs that wait for the engine."""
+    def queued(self) -> Mapping[str, int]:
+        """How many tasks of each kind wait for an engine."""
 
     @property
     def engine_restarts(self) -> int:
