@@ -28,7 +28,7 @@ from lingting.streams.sequence import Sequence
 from lingting.streams.stream import BYTES_PER_SECOND, Stream
 from lingting.streams.types import Lease, LiveSession, OwnerT, StreamState
 
-_HAND_OVER_SECONDS = 3.0
+_HAND_OVER_SECONDS = 2.0
 _UNTIMED = RecognitionOptions(timestamps=False)
 log = logging.getLogger(__name__)
 
