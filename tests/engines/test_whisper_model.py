@@ -5,9 +5,11 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import ctranslate2
 import numpy as np
 import pytest
 from faster_whisper.feature_extractor import FeatureExtractor
+from tokenizers import Tokenizer
 
 from lingting.domain import SAMPLE_RATE
 from lingting.engines.whisper import loading
@@ -111,7 +113,7 @@ def test_a_context_is_taken_as_said_before(model: WhisperModel) -> None:
 
 
 def test_a_folder_that_is_no_model_is_a_model_error(tmp_path: Path, model_dir: Path) -> None:
-    with pytest.raises(ModelError, match="cannot be loaded"):
+    with pytest.raises(ModelError, match="cannot be read"):
         WhisperModel(tmp_path, 1)
     for file in model_dir.iterdir():
         (tmp_path / file.name).symlink_to(file)
@@ -120,6 +122,56 @@ def test_a_folder_that_is_no_model_is_a_model_error(tmp_path: Path, model_dir: P
     with pytest.raises(ModelError, match="tokenizer"):
         WhisperModel(tmp_path, 1)
     shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("model.bin", b""),
+        ("model.bin", b"\x05\0\0\0" + b"\0" * 100),
+        ("model.bin", b"\x06\0\0\0" + b"\xff" * 100),
+        ("config.json", b"[}"),
+        ("config.json", b"{"),
+        ("vocabulary.txt", b"too\nfew\n"),
+    ],
+)
+def test_a_file_of_another_kind_is_a_model_error(tmp_path: Path, model_dir: Path, file: str, content: bytes) -> None:
+    for each in model_dir.iterdir():
+        (tmp_path / each.name).symlink_to(each)
+    (tmp_path / file).unlink()
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        WhisperModel(tmp_path, 1)
+
+
+def test_fewer_tokens_change_nothing_but_what_can_be_written(model: WhisperModel, model_dir: Path) -> None:
+    whole = ctranslate2.models.Whisper(str(model_dir), compute_type="int8", intra_threads=1)
+    vocabulary = model._vocabulary
+    assert len(vocabulary.kept) < whole_size(model_dir) / 2
+    encoded = model.encode(recording("asr_example").samples, 12)
+    (decoded,) = model.decode([DecodeRequest(encoded)])
+    tokens = decoded.hypotheses[0].tokens
+    states = ctranslate2.StorageView.from_array(encoded.states[None])
+    start = vocabulary.start("zh", ())
+    old = [vocabulary.kept[token] for token in tokens]
+    (expected,) = whole.align(states, [vocabulary.kept[token] for token in start], [old], [500])
+    (found,) = model._model.align(states, start, [list(tokens)], [500])
+    assert Tokenizer.from_file(str(model_dir / "tokenizer.json")).decode(old) == decoded.hypotheses[0].text
+    np.testing.assert_allclose(found.text_token_probs, expected.text_token_probs, atol=0.1)
+    for languages in (whole.detect_language(states)[0], model._model.detect_language(states)[0]):
+        assert languages[0][0] == "<|zh|>"
+        assert len(languages) == 99
+
+
+def whole_size(folder: Path) -> int:
+    return len((folder / "vocabulary.txt").read_text(encoding="utf-8").splitlines())
+
+
+@pytest.mark.parametrize("word", ["Kubernetes", "to the", "Zürich", "<|startofprev|>", "한국", "紫霞仙子"])
+def test_a_hot_word_whose_tokens_the_model_has_not_is_spelled_in_pieces(model: WhisperModel, word: str) -> None:
+    prompt = model.prompt([word])
+    spelled = b"".join(model._vocabulary._bytes[token] for token in prompt)
+    assert spelled.decode() == f" {word}"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from lingting.domain import SAMPLE_RATE, Language, Samples
 from lingting.engines.whisper.features import log_mel
 from lingting.engines.whisper.loading import load_model
 from lingting.engines.whisper.silence import BEHIND, STATES_PER_SECOND, Features, Silence, States
+from lingting.engines.whisper.trimming import trimmed
 from lingting.engines.whisper.values import Decoded, DecodeRequest, Encoded, TextHypothesis
 from lingting.engines.whisper.vocabulary import Vocabulary
 from lingting.recognition.engine import CharacterTimes
@@ -35,9 +36,10 @@ class WhisperModel:
         Raises:
             ModelError: a file is missing or not a Whisper model.
         """
-        self._model = load_model(folder, lanes)
-        self._silence = Silence(self._encoded, self._model.n_mels)
         self._vocabulary = Vocabulary(folder / "tokenizer.json")
+        with trimmed(folder, self._vocabulary.kept) as smaller:
+            self._model = load_model(smaller, lanes)
+        self._silence = Silence(self._encoded, self._model.n_mels)
 
     def prompt(self, hot_words: Sequence[str]) -> tuple[int, ...]:
         """The tokens of hot words as text said before, as many whole words as fit, the first ones first."""

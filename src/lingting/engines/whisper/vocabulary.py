@@ -11,11 +11,14 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from lingting.domain import Language
+from lingting.engines.whisper.trimming import used_tokens
 from lingting.engines.whisper.values import TextHypothesis
 from lingting.errors import ModelError
 from lingting.recognition.engine import CharacterTimes
 
 _FRAME_SECONDS = 0.02
+_TIMES = 1501
+"""Tokens for times: each 0.02 s of 30 s."""
 _LEAST_PROBABILITY = 1e-6
 _MOST_PROMPT_TOKENS = 112
 """Tokens of hot words before an utterance: half of what the decoder may read and write of text."""
@@ -32,14 +35,18 @@ class _Special:
 
 
 class Vocabulary:
-    """Whisper's byte-level tokens: prompts in, text and character positions out."""
+    """Whisper's byte-level tokens: prompts in, text and character positions out.
+
+    Attributes:
+        kept: ids that the tokenizer gives to the tokens of the trimmed model, ascending. The model numbers them anew in
+            that order, and only its numbers leave this class.
+    """
 
     def __init__(self, file: Path) -> None:
         try:
-            self._tokenizer = Tokenizer.from_file(str(file))
+            tokenizer = Tokenizer.from_file(str(file))
         except Exception as error:  # the library raises bare Exception
             raise ModelError(f"the model's tokenizer {file} cannot be read: {error}") from error
-        tokenizer = self._tokenizer
 
         def special(name: str) -> int:
             found = tokenizer.token_to_id(name)
@@ -47,30 +54,49 @@ class Vocabulary:
                 raise ModelError(f"the model's tokenizer {file} has no {name}: it is not a multilingual Whisper")
             return int(found)
 
+        times = special("<|notimestamps|>") + 1
+        end = special("<|endoftext|>")
+        found = (tokenizer.token_to_id(token) for token in used_tokens())
+        self.kept = [*sorted(token for token in found if token is not None), *range(end, times + _TIMES)]
+        self._number = {token: number for number, token in enumerate(self.kept)}
         self.special = _Special(
-            end=special("<|endoftext|>"),
-            start=special("<|startoftranscript|>"),
-            transcribe=special("<|transcribe|>"),
-            previous=special("<|startofprev|>"),
-            first_time=special("<|notimestamps|>") + 1,
-            languages={"zh": special("<|zh|>"), "en": special("<|en|>")},
+            end=self._number[end],
+            start=self._number[special("<|startoftranscript|>")],
+            transcribe=self._number[special("<|transcribe|>")],
+            previous=self._number[special("<|startofprev|>")],
+            first_time=self._number[times],
+            languages={"zh": self._number[special("<|zh|>")], "en": self._number[special("<|en|>")]},
         )
         decode = _byte_decoder()
         self._bytes = [
             bytes(decode[character] for character in tokenizer.id_to_token(token) or "")
-            for token in range(self.special.end)
+            for token in self.kept[: self.special.end]
         ]
+        self._spelled = {raw: number for number, raw in enumerate(self._bytes)}
+        self._longest = max(map(len, self._bytes))
 
     def words(self, words: Sequence[str]) -> tuple[int, ...]:
         """The tokens of a list of words, as many whole words as fit into a prompt, the first ones first."""
         tokens: list[int] = []
         for word in words:
             text = f", {word.strip()}" if tokens else f" {word.strip()}"
-            more = self._tokenizer.encode(text, add_special_tokens=False).ids
+            more = self._numbers(text)
             if len(tokens) + len(more) > _MOST_PROMPT_TOKENS:
                 break
             tokens += more
         return tuple(tokens)
+
+    def _numbers(self, text: str) -> list[int]:
+        """The model's numbers of a text's tokens, each the longest that goes on with it: a word that is one token is
+        written so, and every other in pieces. The tokenizer cannot be asked: published ones write " to" in two tokens,
+        and know tokens that the model has not."""
+        raw = text.encode("utf-8", "ignore")
+        numbers: list[int] = []
+        while raw:
+            length = next(n for n in range(min(len(raw), self._longest), 0, -1) if raw[:n] in self._spelled)
+            numbers.append(self._spelled[raw[:length]])
+            raw = raw[length:]
+        return numbers
 
     def start(self, language: Language, said: Sequence[int]) -> list[int]:
         """What the decoder is given before it writes: tokens taken as said before, then language and task."""
