@@ -137,8 +137,14 @@ class Recording {
   /** A packet has to wait: says why, in words that a person understands. */
   async waits(error, opened) {
     const slow = error.status === 429 && opened;
-    this.trouble = error.words === "no_answer" ? "speak_away" : slow ? "" : TROUBLE[error.words] ?? "speak_failing";
-    if (error.words === "busy" && (await stopping())) this.trouble &&= "speak_draining";
+    const trouble = error.words === "no_answer" ? "speak_away" : slow ? "" : TROUBLE[error.words] ?? "speak_failing";
+    if (error.words === "busy") {
+      this.trouble ||= trouble; // what is said already stays until it is known why
+      const why = (await stopping()) ? "speak_draining" : trouble;
+      this.trouble &&= why;
+    } else {
+      this.trouble = trouble;
+    }
     if (this.stoppedAt !== null && live === this) state("waiting");
   }
 
