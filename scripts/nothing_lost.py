@@ -25,6 +25,7 @@ import numpy as np
 from playwright.sync_api import expect, sync_playwright
 
 from lingting import Transcriber
+from lingting.audio.pcm import samples_to_pcm16
 from lingting.domain import SAMPLE_RATE, Samples
 from lingting.models import Store, install
 from lingting.text import error_rate
@@ -120,7 +121,7 @@ def spoken(file: Path | None, folder: Path) -> tuple[Path, float]:
     else:
         with Transcriber(data_dir=CACHE) as transcriber:
             parts = [transcriber.samples(file)]
-    samples = (np.concatenate(parts) * 32767).astype(np.int16)
+    samples = samples_to_pcm16(np.concatenate(parts))
     path = folder / "said.wav"
     with wave.open(str(path), "wb") as out:
         out.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))

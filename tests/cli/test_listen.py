@@ -172,3 +172,8 @@ def test_a_second_interruption_keeps_the_text_that_is_sure() -> None:
             pass
 
     assert command._show(Slow(), (pcm for pcm in (b"",))) == "好的。"
+
+
+def test_a_recording_is_heard_sample_for_sample() -> None:
+    recorded = np.array([-32768, -255, -1, 0, 1, 255, 32767], np.int16)
+    assert b"".join(command._of_file(recorded.astype(np.float32) / 32768)) == recorded.astype("<i2").tobytes()

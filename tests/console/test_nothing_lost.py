@@ -115,13 +115,26 @@ def test_while_the_server_takes_nothing_the_page_says_why_and_goes_on(
 ) -> None:
     first = len(served.service.sessions)
     sent: list[tuple[float, int]] = []
+    asked: list[Route] = []
+
+    def ready(route: Route) -> None:
+        asked.append(route)
+        if len(asked) != 2:
+            route.fulfill(status=503, json=readiness)
+
     with visit(hearing_browser, served.url) as seen:
         seen.expected += ["500", "503"]
         seen.sign_in(served.new_key())
-        seen.page.route("**/readyz", lambda route: route.fulfill(status=503, json=readiness))
-        seen.page.route(STREAM_GLOB, refusing(500, 1040102, 3, sent))
+        seen.page.route("**/readyz", ready)
+        seen.page.route(STREAM_GLOB, refusing(500, 1040102, 10_000, sent))
         seen.page.click("#record")
         status(seen.page, words)
+        with seen.page.expect_request(lambda _: len(asked) > 1):
+            pass
+        seen.page.wait_for_timeout(450)  # two rounds of what writes the status
+        status(seen.page, words)  # it stays while the page asks again why
+        asked[1].fulfill(status=503, json=readiness)
+        seen.page.unroute(STREAM_GLOB)
         status(seen.page, "Listening.")
         stop(seen.page)
         assert heard(served, first) == spoken_samples(seen.page, tmp_path)

@@ -196,9 +196,9 @@ def last_lines(confirmed: str, guess: str, width: int, height: int) -> Any:
 
 def _of_file(samples: Samples) -> Iterator[bytes]:
     """Packets of a recording, each when it would have been spoken."""
-    import numpy as np
+    from lingting.audio.pcm import samples_to_pcm16
 
-    pcm = (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
+    pcm = samples_to_pcm16(samples).tobytes()
     size = int(PACKET_SECONDS * RATE) * 2
     started = time.monotonic()
     for number, start in enumerate(range(0, len(pcm), size)):
