@@ -84,11 +84,12 @@ def test_samples_of_another_rate_are_resampled(transcriber: Transcriber) -> None
 
 @engine
 def test_sentences_come_one_by_one_and_may_be_left_early(transcriber: Transcriber) -> None:
-    spoken = recording("two_cities")
-    first_two = list(islice(transcriber.sentences(spoken.path), 2))
-    whole = transcriber.transcribe(spoken.path)
+    spoken = recording("two_cities").samples[: 21 * SAMPLE_RATE]
+    first_two = list(islice(transcriber.sentences(spoken), 2))
+    whole = transcriber.transcribe(spoken)
+    assert len(whole.sentences) > 2
     assert tuple(first_two) == whole.sentences[:2]
-    assert tuple(transcriber.sentences(spoken.path)) == whole.sentences
+    assert tuple(transcriber.sentences(spoken)) == whole.sentences
 
 
 @engine
