@@ -317,6 +317,34 @@ def test_live_lag_is_half_the_age_of_the_oldest_sound_that_waits(engine: FakeEng
     assert scheduler.live_lag() >= 7.0
 
 
+def test_what_waits_is_told_by_kind_and_a_kind_that_was_done_once_with_none(
+    engine: FakeEngine, scheduler: Scheduler
+) -> None:
+    held = hold(engine, scheduler, kind="final")
+    waiting = [scheduler.submit(task(engine, 1, kind=kind)) for kind in ("guess", "file", "guess")]
+    assert scheduler.queued_by_kind == {"guess": 2, "file": 1}
+    run(engine, [held, *waiting])
+    assert scheduler.queued_by_kind == {"final": 0, "guess": 0, "file": 0}
+
+
+def test_a_kind_that_was_never_done_is_taken_to_cost_what_the_dearest_of_its_engine_does() -> None:
+    engine, other, scheduler = Costly(), FakeEngine(), Scheduler(1)
+    other.name = "another"
+    assert scheduler.cost(engine, "final") == 0.0
+    run(engine, [scheduler.submit(task(engine, 1, kind="warm-up"))])
+    assert scheduler.cost(engine, "final") == scheduler.cost(engine, "warm-up") > 0.0
+    assert scheduler.cost(other, "final") == 0.0
+    scheduler.close()
+
+
+def test_live_work_asks_for_less_where_guesses_fill_idle_lanes_than_where_text_must_be() -> None:
+    engine, scheduler = Costly(), Scheduler(1)
+    run(engine, [scheduler.submit(task(engine, 1, live=True, gives_way=True)) for _ in range(5)])
+    run(engine, [scheduler.submit(task(engine, 1, live=True)) for _ in range(5)])
+    assert 0.0 < scheduler.live_demand(1e6) < 0.99 * scheduler.live_demand(max(scheduler.live_lag(), 1e-3))
+    scheduler.close()
+
+
 def test_among_live_streams_the_age_of_the_sound_decides_whoever_had_more_compute() -> None:
     engine = Costly()
     scheduler = Scheduler(1)
