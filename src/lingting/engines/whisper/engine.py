@@ -10,8 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast
 
+import numpy as np
+
 from lingting.domain import SAMPLE_RATE, Hypothesis, Language, Samples, Seconds
-from lingting.engines.whisper.guards import better, nobody_spoke, trustworthy
+from lingting.engines.whisper import mixing
+from lingting.engines.whisper.guards import better, ended, nobody_spoke, trustworthy
+from lingting.engines.whisper.mixing import Written
 from lingting.engines.whisper.model import WhisperModel
 from lingting.engines.whisper.values import Decoded, DecodeRequest, Encoded, TextHypothesis
 from lingting.recognition import loops
@@ -36,6 +40,11 @@ _BEAM = 5
 _BATCH = 6
 """Utterances decoded together: a step of the decoder costs 6 ms for one, and 1 to 2 ms for each that is added."""
 
+_BOTH = 5.0
+"""Log odds between Chinese and English up to which an utterance is decoded in both: those of two of 63 Mandarin
+recordings, of one of 19 English ones, and of six of the eight in which both are spoken."""
+_OTHER: dict[Language, Language] = {"zh": "en", "en": "zh"}
+
 _MEMORY = 0.7
 _MEMORY_STEP = 0.8
 
@@ -57,10 +66,11 @@ class _Encode:
 
 @dataclass(frozen=True, slots=True)
 class _Decode:
-    """An encoded utterance to decode."""
+    """An encoded utterance to decode; `first` is the answer in its likelier language, where it may be in two."""
 
     work: _Encode
     encoded: Encoded
+    first: Decoded | None = None
     most: int = _BATCH
 
     @property
@@ -125,17 +135,23 @@ class WhisperEngine:
         outcomes: list[Outcome] = [Outcome()] * len(works)
         heard: list[_Reading] = []
         for place, (work, answer) in enumerate(zip(works, answers, strict=True)):
-            again = _in_longer_window(work, answer)
+            again = _in_longer_window(work, answer) if work.first is None else None
             if again is not None:
                 outcomes[place] = Outcome(more=again)
                 continue
             tried = work.work.tried
             decoded = answer if tried is None else better(answer, tried, work.encoded.seconds)
-            if not decoded.hypotheses[0].text or nobody_spoke(decoded):
+            if work.first is not None:
+                other = answer if ended(answer.hypotheses[0], work.encoded.seconds) else None
+                heard.append(_Reading(place, work, work.first, other))
+            elif not decoded.hypotheses[0].text or nobody_spoke(decoded):
                 outcomes[place] = Outcome(heard=Heard("", decoded.language))
+            elif _may_be_mixed(work, decoded):
+                outcomes[place] = Outcome(more=replace(work, first=decoded))
             else:
                 heard.append(_Reading(place, work, decoded))
         times = self._align([(reading, 0) for reading in heard])
+        heard = self._with_both(heard, times)
         chosen: list[tuple[_Reading, int, str]] = []
         for reading in heard:
             try:
@@ -159,6 +175,23 @@ class WhisperEngine:
                 )
             )
         return outcomes
+
+    def _with_both(self, readings: Sequence[_Reading], times: dict[int, CharacterTimes]) -> list[_Reading]:
+        """The readings; those that are better in two languages have a text in both, and its times in `times`."""
+        others = self._align([(replace(one, decoded=one.other), 0) for one in readings if one.other is not None])
+        found: list[_Reading] = []
+        for reading in readings:
+            both = None
+            if reading.other is not None:
+                text, other = (one.hypotheses[0].text for one in (reading.decoded, reading.other))
+                spoken = Written(text, times[reading.place])
+                both = mixing.mixed(spoken, Written(other, others[reading.place]), reading.decoded.language)
+            if both is not None:
+                times[reading.place] = both.times
+                found.append(replace(reading, decoded=_in_both(reading.decoded, both)))
+            else:
+                found.append(reading)
+        return found
 
     def _rescored(self, reading: _Reading, times: CharacterTimes | None) -> tuple[int, str]:
         hypotheses = reading.decoded.hypotheses
@@ -189,11 +222,12 @@ class WhisperEngine:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """The answer that is believed to the work at a place of the batch."""
+    """The answer that is believed to the work at a place of the batch; `other` is one in the other language."""
 
     place: int
     work: _Decode
     decoded: Decoded
+    other: Decoded | None = None
 
 
 def language_prior(languages: Sequence[Language]) -> float:
@@ -213,8 +247,24 @@ def _beam(request: Request) -> int:
 
 def _decode_request(work: _Decode) -> DecodeRequest:
     request = work.work.request
+    language = request.language if work.first is None else _OTHER[work.first.language]
     prior = language_prior(request.before.languages)
-    return DecodeRequest(work.encoded, request.language, prior, _beam(request), work.work.prompt)
+    return DecodeRequest(work.encoded, language, prior, _beam(request), work.work.prompt)
+
+
+def _may_be_mixed(work: _Decode, decoded: Decoded) -> bool:
+    """Whether an utterance may be in both languages, and there is time to decode it in the other one too."""
+    request = work.work.request
+    if request.need is not Need.BEST or not request.times or decoded.odds is None:
+        return False
+    return abs(decoded.odds) < _BOTH and ended(decoded.hypotheses[0], work.encoded.seconds)
+
+
+def _in_both(decoded: Decoded, both: Written) -> Decoded:
+    probability = np.maximum(both.times.probability, 1e-6)
+    average = float(np.log(probability).mean())
+    hypothesis = TextHypothesis(both.text, (), average * len(probability), average)
+    return replace(decoded, language="zh", hypotheses=(hypothesis,))
 
 
 def _in_longer_window(work: _Decode, answer: Decoded) -> _Encode | None:

@@ -15,7 +15,12 @@ NO_SPEECH = 0.6
 
 def trustworthy(hypothesis: TextHypothesis, seconds: Seconds) -> bool:
     """Whether a hypothesis may stand without trying a longer window."""
-    return not hypothesis.truncated and hypothesis.average >= LOW_CONFIDENCE and not loops(hypothesis.text, seconds)
+    return hypothesis.average >= LOW_CONFIDENCE and ended(hypothesis, seconds)
+
+
+def ended(hypothesis: TextHypothesis, seconds: Seconds) -> bool:
+    """Whether the decoder came to an end by itself and not in a loop."""
+    return not hypothesis.truncated and not loops(hypothesis.text, seconds)
 
 
 def nobody_spoke(decoded: Decoded) -> bool:

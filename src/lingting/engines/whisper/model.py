@@ -62,7 +62,8 @@ class WhisperModel:
     def decode(self, requests: Sequence[DecodeRequest]) -> list[Decoded]:
         """Decode utterances of equal window, beam and prompt length together, in the order given."""
         states, view = _stack([request.encoded for request in requests])
-        languages = self._languages(requests)
+        odds = self._odds(requests)
+        languages = [_language(request, each) for request, each in zip(requests, odds, strict=True)]
         vocabulary = self._vocabulary
         prompts = [
             vocabulary.start(language, request.prompt) for request, language in zip(requests, languages, strict=True)
@@ -83,8 +84,8 @@ class WhisperModel:
         )
         del states
         return [
-            Decoded(language, self._hypotheses(result, budget), float(result.no_speech_prob))
-            for language, result, budget in zip(languages, results, budgets, strict=True)
+            Decoded(language, self._hypotheses(result, budget), float(result.no_speech_prob), each)
+            for language, result, budget, each in zip(languages, results, budgets, odds, strict=True)
         ]
 
     def align(self, items: Sequence[tuple[Encoded, Language, TextHypothesis]]) -> list[CharacterTimes]:
@@ -110,15 +111,15 @@ class WhisperModel:
         encoded: States = np.array(states)[0]
         return encoded
 
-    def _languages(self, requests: Sequence[DecodeRequest]) -> list[Language]:
-        """Those asked for; of the others, what the model thinks is spoken."""
+    def _odds(self, requests: Sequence[DecodeRequest]) -> list[float | None]:
+        """Log odds of Chinese over English of those whose language was not asked for, as the model hears it."""
         unknown = [request for request in requests if not request.language]
         if not unknown:
-            return [request.language or "zh" for request in requests]
+            return [None] * len(requests)
         states, view = _stack([request.encoded for request in unknown], own=True)
         detected = iter(self._model.detect_language(view))
         del states
-        return [request.language or _zh_or_en(dict(next(detected)), request.prior) for request in requests]
+        return [None if request.language else _zh_over_en(dict(next(detected))) for request in requests]
 
     def _hypotheses(self, result: Any, budget: int) -> tuple[TextHypothesis, ...]:
         """Those of different text, each within the budget of its own audio, whatever the batch was given."""
@@ -129,9 +130,15 @@ class WhisperModel:
         return tuple(found.values()) or (TextHypothesis("", (), 0.0, 0.0),)
 
 
-def _zh_or_en(scores: dict[str, float], prior: float) -> Language:
-    odds = np.log(max(scores.get("<|zh|>", 0.0), 1e-9)) - np.log(max(scores.get("<|en|>", 0.0), 1e-9))
-    return "zh" if odds + prior >= 0 else "en"
+def _zh_over_en(scores: dict[str, float]) -> float:
+    return math.log(max(scores.get("<|zh|>", 0.0), 1e-9)) - math.log(max(scores.get("<|en|>", 0.0), 1e-9))
+
+
+def _language(request: DecodeRequest, odds: float | None) -> Language:
+    """The language asked for, or else the likelier one."""
+    if odds is None:
+        return request.language or "zh"
+    return "zh" if odds + request.prior >= 0 else "en"
 
 
 def _token_budget(seconds: float) -> int:

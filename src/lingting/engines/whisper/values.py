@@ -69,8 +69,16 @@ class TextHypothesis:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The decoder's answer: hypotheses, best first, at least one; its language; how sure it is that nobody spoke."""
+    """The decoder's answer to an utterance.
+
+    Attributes:
+        language: the language it was told to write.
+        hypotheses: best first, at least one.
+        no_speech: how sure it is that nobody spoke.
+        odds: log odds of Chinese over English by the sound alone; None where the language was asked for.
+    """
 
     language: Language
     hypotheses: tuple[TextHypothesis, ...]
     no_speech: float = 0.0
+    odds: float | None = None
