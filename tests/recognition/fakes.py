@@ -154,6 +154,7 @@ class FakeStreaming:
     Attributes:
         ears: every ear that it opened.
         together: how many chunks each step took.
+        before_step: is called in the thread of each step.
     """
 
     name = "fake-streaming"
@@ -162,6 +163,7 @@ class FakeStreaming:
     def __init__(self, failures: int = 0) -> None:
         self.ears: list[FakeEar] = []
         self.together: list[int] = []
+        self.before_step: Callable[[], object] = lambda: None
         self._failures = failures
 
     def listen(self, language: Language | None, hot_words: tuple[str, ...]) -> FakeEar:
@@ -169,6 +171,7 @@ class FakeStreaming:
         return self.ears[-1]
 
     def step(self, works: Sequence[Work]) -> Sequence[Outcome]:
+        self.before_step()
         if self._failures:
             self._failures -= 1
             raise EngineRestarted("gone", guilty=False)

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -139,6 +142,7 @@ def in_session(
     engine: FakeEngine,
     config: LiveConfig | None = None,
     engines: LiveEngines | None = None,
+    listeners: Executor | None = None,
 ) -> Scheduler:
     scheduler = Scheduler(1)
 
@@ -150,7 +154,7 @@ def in_session(
                 detector=VoiceDetector(),
                 writing=Writing(),
                 config=config or LiveConfig(),
-                listeners=pool,
+                listeners=listeners or pool,
                 writers=pool,
                 options=RecognitionOptions(timestamps=False),
             )
@@ -508,6 +512,65 @@ def test_an_ear_that_is_lost_at_the_end_costs_no_text() -> None:
         assert session.failures == 0
 
     in_session(work, engine, None, two_passes(ear, engine, ear_is_final=True))
+
+
+class _Overtaken(ThreadPoolExecutor):
+    """Threads whose latest result comes only after something else has happened on the event loop.
+
+    Attributes:
+        done: called in the thread when the work is done; what it returns is waited for before the result is given.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.done: Callable[[], threading.Event] | None = None
+
+    def submit(self, work: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        def held() -> Any:
+            result = work(*arguments, **named)
+            if self.done is not None:
+                then, self.done = self.done, None
+                assert then().wait(30)
+            return result
+
+        return super().submit(held)
+
+
+def test_an_ear_loses_no_sound_when_a_chunk_is_done_while_voice_activity_finds_the_end_of_the_utterance() -> None:
+    ear, engine, listeners = FakeStreaming(), FakeEngine(), _Overtaken()
+    decode, overtaken = threading.Event(), threading.Event()
+    ear.before_step = lambda: decode.wait(30)
+
+    def the_end_is_found() -> threading.Event:
+        decode.set()
+        return overtaken
+
+    async def work(session: LiveSession) -> None:
+        loop = asyncio.get_running_loop()
+        finals: list[Final] = []
+        spoken = asyncio.Event()
+
+        def note(event: LiveEvent) -> None:
+            match event:
+                case SpeechStarted():
+                    spoken.set()
+                case Guess():
+                    loop.call_soon(overtaken.set)
+                case Final():
+                    finals.append(event)
+
+        session.on_event = note
+        said = speech()
+        session.accept(said[: 2 * SAMPLE_RATE])
+        await asyncio.wait_for(spoken.wait(), 30)
+        listeners.done = the_end_is_found
+        session.accept(np.concatenate([said[2 * SAMPLE_RATE : 4 * SAMPLE_RATE], silence(2)]))
+        await session.finish()
+        (final,) = finals
+        assert len(normalise(final.text)) == math.ceil((final.end - final.start) / 0.5)
+
+    in_session(work, engine, None, two_passes(ear, engine, ear_is_final=True), listeners)
+    listeners.shutdown()
 
 
 def test_an_utterance_that_is_cut_is_decoded_as_a_whole_as_its_ear_has_heard_too_much() -> None:

@@ -28,6 +28,8 @@ class AudioBuffer:
         """First sample of the stream that is kept."""
         self.end = 0
         """One past the newest sample."""
+        self.ended = 0
+        """Where the latest utterance ended, set before any of its sound is dropped; its end comes with that sound."""
 
     def append(self, samples: Samples) -> None:
         """Add the samples that come next, shape (n,), float32 in [-1, 1]; they are copied."""

@@ -193,7 +193,7 @@ class Endpointer:
         gate = self._gate
         heard = voiced(gate.probabilities, gate.first_sample, self._start, end, gate.config)
         ended = Ended(self._start, end, min(end, gate.last_voice), samples, cut, heard)
-        self._floor = end
+        self._floor = self.audio.ended = end
         self._start = end if cut else None
         self._paused_at = -1
         self.forget(end if cut else self.audio.end)

@@ -40,11 +40,18 @@ class Listening:
         self._listen()
 
     def look(self, last_voice: int, *, live: bool = True) -> None:
-        """Let the ear hear what is new; if that completes a chunk, have it decoded."""
+        """Let the ear hear what is new; if that completes a chunk, have it decoded.
+
+        Voice activity may be ahead, in its thread: where it has found the end of the utterance already, what is new is
+        not all there any more, or belongs to the next. The rest comes with the end (`finish`).
+        """
         if self._ear is None or self._closed or self._ending is not None:
             return
-        end = self._stream.audio.end
-        self._feed(self._stream.audio.slice(self._fed, end), end, live=live)
+        audio = self._stream.audio
+        end = audio.end
+        samples = audio.slice(self._fed, end)
+        if audio.ended <= self._start:
+            self._feed(samples, end, live=live)
 
     def settle(self, heard: Heard, end: int) -> None:
         """The text of a full decode is shown until the ear has heard more."""
