@@ -18,7 +18,7 @@ from tests.audio.sounds import buzz, encode
 
 ATTEMPTS = """
 import json, os, resource, signal, socket, subprocess, sys, threading, time
-from lingting.audio import sandbox
+from lingting import sandbox
 
 only, secret, parent = sys.argv[1], sys.argv[2], int(sys.argv[3])
 for name in ("landlock", "seccomp"):

@@ -5,15 +5,18 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import resource
+import socket
+import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lingting.recognition.engine import Heard, Outcome, Request, Work
 
-TEXT, ABORT, FAULT, HANG, RAISE, LOG, SLOW = range(7)
+TEXT, ABORT, FAULT, HANG, RAISE, LOG, SLOW, REACH = range(8)
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,33 @@ class Misbehaving:
                 logging.getLogger("lingting.engines.test").warning("heard a log line")
             case 6:
                 time.sleep(0.6)
+            case 7:
+                return Outcome(heard=Heard(" ".join(_reached()), "en"))
         return Outcome(heard=Heard(f"{len(work.request.samples)} {os.getpid()}", "en"))
+
+
+def _reached() -> list[str]:
+    """What this process could do that an engine has no business with."""
+
+    def fork() -> None:
+        if os.fork() == 0:
+            os._exit(0)
+
+    attempts: dict[str, Callable[[], object]] = {
+        "network": lambda: socket.create_connection(("127.0.0.1", 9), timeout=5),
+        "socket": socket.socket,
+        "fork": fork,
+        "program": lambda: subprocess.run(["/bin/true"], check=True),
+        "signal": lambda: os.kill(os.getppid(), 0),
+    }
+    reached = ["core"] if resource.getrlimit(resource.RLIMIT_CORE)[1] > 1 else []
+    for name, attempt in attempts.items():
+        try:
+            attempt()
+        except PermissionError:
+            continue
+        reached.append(name)
+    return reached
 
 
 def build(broken: str = "") -> Misbehaving:

@@ -255,6 +255,14 @@ def test_the_process_ends_with_the_server_however_that_ends(tmp_path: Path) -> N
     assert not psutil.pid_exists(child)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems keep no process from anything")
+def test_the_process_reaches_no_network_and_no_other_process_and_leaves_no_core_dump(engine: ProcessEngine) -> None:
+    if "Seccomp:\t2" not in Path(f"/proc/{engine.pid}/status").read_text():
+        pytest.skip("this kernel has no seccomp")
+    (heard,) = recognize(engine, saying(misbehaving.REACH))
+    assert heard.text == ""
+
+
 def test_the_process_imports_nothing_of_the_server_and_sees_none_of_its_settings(engine: ProcessEngine) -> None:
     environment = psutil.Process(engine.pid).environ()
     assert not [name for name in environment if name.startswith("LINGTING")]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lingting.audio.budget import Reservation
+from lingting.child_processes import bare_environment
 from lingting.domain import Seconds
 from lingting.errors import LingtingError
 from lingting.processes import is_stopped
@@ -176,10 +177,6 @@ class DecodingProcess:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        names = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "LANG", "LC_ALL")
-        environment = {name: os.environ[name] for name in names if name in os.environ}
-        environment["PYTHONPATH"] = os.pathsep.join(entry for entry in sys.path if entry)
-        environment["OPENBLAS_NUM_THREADS"] = environment["OMP_NUM_THREADS"] = "1"
         with theirs:
             try:
                 self._process = subprocess.Popen(  # noqa: S603
@@ -188,7 +185,7 @@ class DecodingProcess:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
-                    env=environment,
+                    env=bare_environment(),
                     cwd="/",
                     start_new_session=True,
                 )

@@ -26,7 +26,7 @@ import soxr
 from numpy.typing import NDArray
 
 from lingting.audio.formats import REPORT, missing, wav_seconds
-from lingting.audio.sandbox import confine
+from lingting.sandbox import confine
 
 RATE = 16_000
 _CODECS = frozenset(

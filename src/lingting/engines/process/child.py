@@ -18,13 +18,13 @@ from multiprocessing.connection import wait
 import msgspec
 
 from lingting import log_ids
+from lingting.child_processes import bare_environment
 from lingting.domain import Seconds
 from lingting.engines.process import wire
 from lingting.processes import is_stopped
 
 log = logging.getLogger(__name__)
 
-_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "LANG", "LC_ALL", "CT2_FORCE_CPU_ISA")
 _LOAD_SECONDS: Seconds = 300.0
 _BEAT: Seconds = 1.0
 _MISSED_BEATS = 6
@@ -47,9 +47,6 @@ class Child:
     def __init__(self, lanes: int) -> None:
         pairs = [wire.pair() for _ in range(lanes + 1)]
         ours, theirs = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-        environment["PYTHONPATH"] = os.pathsep.join(entry for entry in sys.path if entry)
-        environment["OPENBLAS_NUM_THREADS"] = environment["OMP_NUM_THREADS"] = "1"
         self.cause = ""
         self.excused: bool | None = None
         self.callers: list[str] = []
@@ -68,7 +65,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                env=environment,
+                env=bare_environment(),
                 cwd="/",
                 start_new_session=True,
             )

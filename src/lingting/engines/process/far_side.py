@@ -1,7 +1,8 @@
 """The process of an engine: it loads one model and steps works for the server, which holds the other ends of its
 sockets.
 
-It knows nothing of the server's settings, data or network, reads its model's folder, and ends when the server does.
+It knows nothing of the server's settings and data, reaches no network, starts no process, leaves no core dump, and ends
+when the server does.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 from lingting.engines.process import wire
 from lingting.engines.threads import COMPUTE_NICENESS
 from lingting.recognition.engine import Ear, Outcome, Work
+from lingting.sandbox import confine
 
 _PR_SET_PDEATHSIG = 1
 
@@ -158,6 +160,7 @@ def main(control: int, lanes: Sequence[int]) -> None:
     logging.getLogger().addHandler(log)
     with suppress(OSError):
         os.nice(COMPUTE_NICENESS)
+    confine(files=True)
     connection = socket.socket(fileno=control)
     start = wire.receive(connection)
     assert isinstance(start, wire.Start)

@@ -24,9 +24,11 @@ import numpy as np
 
 from lingting.audio.pcm import pcm16_to_samples, samples_to_pcm16
 from lingting.audio.recording import Recording
+from lingting.child_processes import bare_environment
 from lingting.domain import SAMPLE_RATE, Seconds, Turn
 from lingting.errors import ModelError
 from lingting.recognition.engine import Heard, Outcome, Work
+from lingting.sandbox import confine
 
 THRESHOLD = 0.5
 """Voices that differ by less, in cosine distance, are one; the option `threshold` of the embedding model says so."""
@@ -84,7 +86,9 @@ class _Hearing:
                 sound.write(samples_to_pcm16(window).astype("<i2").tobytes())
             sound.seek(0)
             command = [sys.executable, "-P", "-m", __name__, json.dumps(self.asked)]
-            child = subprocess.Popen(command, stdin=sound, stdout=self._out, stderr=self._err)  # noqa: S603
+            child = subprocess.Popen(  # noqa: S603
+                command, stdin=sound, stdout=self._out, stderr=self._err, env=bare_environment()
+            )
         weakref.finalize(self, _end, child)
         return child
 
@@ -143,6 +147,7 @@ def main() -> None:
     import sherpa_onnx
 
     os.nice(_NICENESS)
+    confine(files=True)
     asked: dict[str, Any] = json.loads(sys.argv[1])
     samples = pcm16_to_samples(sys.stdin.buffer.read())
     config = sherpa_onnx.OfflineSpeakerDiarizationConfig(

@@ -1,10 +1,12 @@
-"""What a process that reads untrusted bytes gives up for good before it reads the first: files, the network, children.
+"""What a process gives up for good before it does what it was started for: files, the network, children.
+
+One that decodes untrusted bytes gives up all of it; one that computes with a model still reads its files.
 
 Linux only, with system calls by number, since no kept library needs nothing but Python: Landlock
 (https://docs.kernel.org/userspace-api/landlock.html) takes away every path, and a seccomp filter
 (https://docs.kernel.org/userspace-api/seccomp_filter.html) the calls that open, connect, start or signal anything.
 Each holds without the other. Descriptors that are open already stay usable, and so do those that a socket brings.
-Standard library only.
+Nothing but the standard library.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ import platform
 import resource
 import struct
 import sys
+
+from lingting.core_dumps import forbid_core_dumps
 
 _NO_NEW_PRIVILEGES, _SET_DUMPABLE, _SET_SECCOMP, _FILTER = 38, 4, 22, 2
 _CREATE_RULESET, _RESTRICT_SELF, _RULESET_VERSION = 444, 446, 1
@@ -29,11 +33,20 @@ _AND = 0x54
 _THREAD = 0x00010000
 _X32 = 0x40000000
 
-_FORBIDDEN = {
+_FORBIDDEN_FILES = {
     "x86_64": (
         *(2, 85, 257, 437, 304),  # open, creat, openat, openat2, open_by_handle_at
         *(82, 264, 316, 83, 258, 84, 87, 263, 86, 265, 88, 266),  # rename*, mkdir*, rmdir, unlink*, link*, symlink*
         *(76, 90, 92, 94, 133, 259, 268, 260, 452, 132, 235, 280),  # truncate, chmod, chown, mknod and their like
+    ),
+    "aarch64": (
+        *(56, 437, 265),
+        *(38, 276, 34, 35, 37, 36),
+        *(45, 53, 52, 54, 55, 452, 33, 88),
+    ),
+}
+_FORBIDDEN = {
+    "x86_64": (
         *(41, 42, 43, 49, 50, 53, 288),  # socket, connect, accept, bind, listen, socketpair, accept4
         *(57, 58, 59, 322),  # fork, vfork, execve, execveat
         *(62, 200, 129, 297, 424, 434, 438),  # kill, tkill, rt_sigqueueinfo, pidfd_*
@@ -42,9 +55,6 @@ _FORBIDDEN = {
         *(425, 426, 427, 248, 249, 250, 246, 320, 175, 313),  # io_uring, keys, kexec, modules
     ),
     "aarch64": (
-        *(56, 437, 265),
-        *(38, 276, 34, 35, 37, 36),
-        *(45, 53, 52, 54, 55, 452, 33, 88),
         *(198, 203, 202, 200, 201, 199, 242),
         *(221, 281),
         *(129, 130, 138, 240, 424, 434, 438),
@@ -60,22 +70,31 @@ _LIMITS_OF = {"x86_64": 302, "aarch64": 261}  # prlimit64
 _AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 
-def confine() -> list[str]:
+def confine(*, files: bool = False) -> list[str]:
     """Give up what the kernel lets this process give up; every thread of it must still be to come, or be harmless.
+
+    Args:
+        files: keep files and the environment, for a process that is to load a model. The network, other processes and
+            new privileges are given up all the same.
 
     Returns:
         The mechanisms that hold, of "landlock" and "seccomp".
     """
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.environ.clear()
+    if files:
+        forbid_core_dumps()
+    else:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        os.environ.clear()
     if sys.platform != "linux":
         return []
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall.restype = ctypes.c_long
-    libc.prctl(_SET_DUMPABLE, 0, 0, 0, 0)
     if libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
         return []
+    if files:
+        return ["seccomp"] if _seccomp(libc, files=True) else []
+    libc.prctl(_SET_DUMPABLE, 0, 0, 0, 0)
     return [name for name, apply in (("landlock", _landlock), ("seccomp", _seccomp)) if apply(libc)]
 
 
@@ -97,11 +116,11 @@ def _landlock(libc: ctypes.CDLL) -> bool:
         os.close(ruleset)
 
 
-def _seccomp(libc: ctypes.CDLL) -> bool:
+def _seccomp(libc: ctypes.CDLL, *, files: bool = False) -> bool:
     machine = platform.machine()
     if machine not in _FORBIDDEN or sys.maxsize < 2**32:
         return False
-    program = _program(machine)
+    program = _program(machine, files=files)
 
     class Program(ctypes.Structure):
         _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
@@ -110,8 +129,9 @@ def _seccomp(libc: ctypes.CDLL) -> bool:
     return not libc.prctl(_SET_SECCOMP, _FILTER, ctypes.byref(filtered), 0, 0)
 
 
-def _program(machine: str) -> bytes:
+def _program(machine: str, *, files: bool) -> bytes:
     """The filter in classic BPF: everything goes but the calls above, new processes, and what touches other ones."""
+    forbidden = _FORBIDDEN[machine] if files else _FORBIDDEN_FILES[machine] + _FORBIDDEN[machine]
     program = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_EQUAL, 1, 0, _AUDIT[machine]),
@@ -120,7 +140,7 @@ def _program(machine: str) -> bytes:
         (_AT_LEAST, 0, 1, _X32),
         (_RETURN, 0, 0, _KILL),
     ]
-    for number in _FORBIDDEN[machine]:
+    for number in forbidden:
         program += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _REFUSE)]
     # the C library falls back to clone, whose flags can be seen: a thread may be started, a process may not
     program += [(_EQUAL, 0, 1, _CLONE3), (_RETURN, 0, 0, _ABSENT)]
