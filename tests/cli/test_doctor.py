@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from lingting.cli import checks
+from lingting.operations.memory import available_memory
 from lingting.remembered import remember_language_model
 from lingting.settings import Settings
 from tests.conftest import LINGTING, LiveServer, free_port
@@ -117,15 +118,15 @@ def test_tls_files_that_cannot_be_used_are_wrong(tmp_path: Path) -> None:
 def test_memory_is_that_of_the_container_where_it_is_less(tmp_path: Path) -> None:
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc" / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:    4000000 kB\n")
-    assert checks.available_memory(tmp_path) == 4_096_000_000
+    assert available_memory(tmp_path) == 4_096_000_000
     group = tmp_path / "sys" / "fs" / "cgroup"
     group.mkdir(parents=True)
     (group / "memory.max").write_text("1000000000\n")
     (group / "memory.current").write_text("400000000\n")
-    assert checks.available_memory(tmp_path) == 600_000_000
+    assert available_memory(tmp_path) == 600_000_000
     (group / "memory.max").write_text("max\n")
-    assert checks.available_memory(tmp_path) == 4_096_000_000
-    assert checks.available_memory(tmp_path / "elsewhere") is None
+    assert available_memory(tmp_path) == 4_096_000_000
+    assert available_memory(tmp_path / "elsewhere") is None
 
 
 @pytest.mark.parametrize(
@@ -172,6 +173,31 @@ def test_it_says_when_the_last_start_had_another_language_model(tmp_path: Path) 
     assert checks.second_pass(Settings(data_dir=tmp_path)).found.endswith("(the last start of the server used compact)")
     remember_language_model(tmp_path, "kenlm:zh_CN.lm")
     assert checks.second_pass(Settings(data_dir=tmp_path)).found == "language model kenlm:zh_CN.lm"
+
+
+def test_it_names_a_better_model_of_the_catalogue_and_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "available_memory", lambda: 2_000_000_000)
+    found = checks.better_model(Settings(data_dir=tmp_path))
+    assert found.status == "ok"
+    assert found.found.startswith("x-asr-480ms would be better than whisper-base")
+    assert found.advice.endswith("lingting models pull x-asr-480ms; lingting models use x-asr-480ms")
+    (tmp_path / "models" / "x-asr-480ms").mkdir(parents=True)
+    assert "pull" not in checks.better_model(Settings(data_dir=tmp_path)).advice
+    second = checks.better_model(Settings(data_dir=tmp_path, model="x-asr-480ms"))
+    assert second.advice.endswith("LINGTING_FINAL_MODEL=x-asr-offline lingting serve")
+    best = checks.better_model(Settings(data_dir=tmp_path, model="x-asr-480ms", final_model="x-asr-offline"))
+    assert (best.advice, "no better model" in best.found) == ("", True)
+
+
+def test_a_better_model_that_does_not_fit_into_the_memory_is_not_advised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "available_memory", lambda: 300_000_000)
+    found = checks.better_model(Settings(data_dir=tmp_path))
+    assert (found.status, found.advice) == ("ok", "")
+    assert "more than is available" in found.found
 
 
 def test_a_check_that_breaks_is_a_finding_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

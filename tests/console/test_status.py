@@ -83,6 +83,8 @@ def test_an_operator_sees_streams_answer_times_and_usage_of_every_tenant(served:
     assert (usage["requests"], usage["errors"], usage["audio_seconds"]) == (3, 1, 2)
     assert status["state"] == "ready"
     assert status["models"] == [{"name": "whisper-base", "memory_bytes": 200_000_000}]
+    assert status["better_model"]["name"] == "x-asr-480ms"
+    assert "models pull x-asr-480ms" in status["better_model"]["commands"]
     quarter = status["day"][-1]
     assert quarter["start"] % 900 == 0
     assert quarter["streams"] >= 1

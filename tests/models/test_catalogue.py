@@ -71,3 +71,12 @@ def test_the_loader_that_an_entry_names_takes_its_files_and_options(model: Model
     assert callable(factory)
     assert {str(tmp_path / path) for role, path in model.roles.items() if role != "bpe"} <= set(arguments.values())
     assert model.streaming == loaders.find(model.engine).streaming
+
+
+def test_a_better_model_is_in_the_catalogue_and_no_chain_of_better_ones_comes_back() -> None:
+    models = catalogue().models
+    for name in models:
+        seen = [name]
+        while better := models[seen[-1]].better:
+            assert better in models and better not in seen
+            seen.append(better)

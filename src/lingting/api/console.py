@@ -23,9 +23,13 @@ from lingting.api.http import admission, models
 from lingting.api.http import exchange as exchanges
 from lingting.api.http.context import context_of, service_of
 from lingting.api.http.render import JSON
-from lingting.command_name import typed
+from lingting.command_name import as_typed, typed
 from lingting.errors import LingtingError
+from lingting.models import Store
+from lingting.models.advice import better_than
+from lingting.operations.memory import available_memory
 from lingting.operations.recent import WINDOW_SECONDS
+from lingting.settings import Settings
 
 PAGE_PATH = "/"
 FILE_PATH = "/console/{name}"
@@ -101,6 +105,9 @@ async def status(request: Request) -> Response:
     context = context_of(request)
     service, recent = context.service, context.recent
     why = await service.unready()
+    better = (
+        await asyncio.to_thread(_better, service.settings, service.models.default) if service.model_memory else None
+    )
     state = "draining" if context.lifecycle.stopping else "loading" if not service.ready else "ready"
     if state == "ready" and why:
         state = "unready"
@@ -111,6 +118,7 @@ async def status(request: Request) -> Response:
             "state": state,
             "why": why,
             "models": [{"name": name, "memory_bytes": size} for name, size in service.model_memory.items()],
+            "better_model": better,
             "recognised_seconds_ago": service.recognised_age,
             "engine_restarts": service.engine_restarts,
             "uptime_seconds": recent.uptime_seconds,
@@ -134,6 +142,15 @@ async def status(request: Request) -> Response:
             "usage": used,
         }
     )
+
+
+def _better(settings: Settings, used: str) -> dict[str, object] | None:
+    """A better model for this machine than the one used, if the catalogue knows of one that fits."""
+    advice = better_than(used, Store.at(settings.models_dir), available_memory())
+    if advice is None or not advice.fits:
+        return None
+    commands = "; ".join(map(as_typed, advice.commands))
+    return {"name": advice.model.name, "megabytes": advice.model.memory_mb, "commands": commands}
 
 
 async def _used(usage: Usage) -> dict[str, object]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from lingting.errors import LingtingError
+from lingting.operations.memory import available_memory
 from lingting.settings import Settings
 
 Status: TypeAlias = Literal["ok", "warning", "wrong"]
@@ -105,20 +106,6 @@ def memory(settings: Settings) -> Finding:
         status: Status = "wrong" if available < _MEMORY_WRONG else "warning"
         return Finding("memory", status, found, "stop other programs, or give the container 1.5 GB or more")
     return Finding("memory", "ok", found)
-
-
-def available_memory(root: Path = Path("/")) -> int | None:
-    """Bytes that may still be used, of the machine and of the container; None where the system does not tell."""
-    found: list[int] = []
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        lines = (root / "proc/meminfo").read_text().splitlines()
-        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    group = root / "sys/fs/cgroup"
-    with contextlib.suppress(OSError, ValueError):
-        limit, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
-        if limit != "max":
-            found.append(max(0, int(limit) - int(used)))
-    return min(found) if found else None
 
 
 def processor(settings: Settings) -> Finding:
@@ -268,6 +255,26 @@ def model(settings: Settings) -> Finding:
     return Finding("model", "ok", "; ".join(found))
 
 
+def better_model(settings: Settings) -> Finding:
+    """Whether the catalogue has a better model for this machine, and how to get it."""
+    from lingting.models import Store
+    from lingting.models.advice import better_than
+    from lingting.served_models import ServedModels
+
+    used = ServedModels.of(settings).default
+    advice = better_than(used, Store.at(settings.models_dir), available_memory())
+    if advice is None:
+        return Finding("better", "ok", f"the catalogue knows of no better model for Chinese and English than {used}")
+    model = advice.model
+    found = f"{model.name} would be better than {used}: {model.description}"
+    if model.published is not None:
+        found += f" Measured by others: {model.published.values}."
+    found += f" {model.bytes / _MB:.0f} MB to download, about {model.memory_mb} MB of memory"
+    if not advice.fits:
+        return Finding("better", "ok", f"{found}, which is more than is available here")
+    return Finding("better", "ok", found, "; ".join(advice.commands))
+
+
 def second_pass(settings: Settings) -> Finding:
     """Which language model chooses among Chinese words that sound alike."""
     from lingting import service
@@ -352,6 +359,7 @@ CHECKS: dict[str, Check] = {
     "TLS": tls,
     "port": port,
     "model": model,
+    "better": better_model,
     "decoding": decoding,
     "second pass": second_pass,
     "recognition": recognition,

@@ -86,6 +86,8 @@ function render() {
       last.engine_restarts,
       words("recognised_ago", { length: duration(last.recognised_seconds_ago) }),
     ]));
+  const better = last.better_model;
+  say($("op-better"), better ? "better_model" : "", better || {});
   table($("op-streams"), "none_live", ["tenant", "owner", "#audio", "#open_for", "#last_packet"],
     last.streams.map((stream) => [
       stream.tenant,

@@ -77,6 +77,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         memory_mb: about how much memory it needs, in MB; 0 where nobody knows.
         punctuates: whether its text has punctuation already.
         published: accuracy as others measured it.
+        better: the model to take instead for Chinese and English, where its memory allows; empty where there is none.
         roles: which file or folder the loader takes for what, as paths in the model's folder.
         options: what the loader is told beside the files.
         sources: addresses of folders that hold `files`, in the order to try.
@@ -92,6 +93,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     memory_mb: int = 0
     punctuates: bool = False
     published: Published | None = None
+    better: str = ""
     roles: dict[str, str] = {}
     options: dict[str, str | int | float | bool] = {}
     sources: tuple[str, ...] = ()
