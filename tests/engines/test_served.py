@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import os
 import signal
+import threading
 import wave
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +98,55 @@ def test_a_stream_grows_and_ends_in_the_same_text(server: Running) -> None:
     assert [len(text) for text in texts] == sorted(len(text) for text in texts)
 
 
-def test_a_recording_is_written_after_the_process_of_the_engine_was_killed(server: Running) -> None:
-    assert letters(transcribe(server)) == "你好世界"
+def speak(server: Running, stream: str, half_way: threading.Barrier) -> str:
+    """Send a stream as fast as it is answered, and wait for the others in the middle; its final text."""
+    sound = np.concatenate([utterance(), utterance()])
+    pieces = [sound[begin : begin + 3200] for begin in range(0, len(sound), 3200)]
+    for number, piece in enumerate(pieces):
+        if number == len(pieces) // 2:
+            half_way.wait(60)
+        action = 1 if number == 0 else 2 if number == len(pieces) - 1 else 0
+        answer = server.post(STREAM, key=server.key, json=packet_body(stream, number, action, pcm(piece)))
+        assert answer.json()["code"] == 0, answer.text
+    return letters(answer.json()["data"]["recognition_text"])
+
+
+@pytest.mark.parametrize(
+    ("server", "how"),
+    [(MODELS[2], signal.SIGKILL), (MODELS[1], signal.SIGSTOP)],
+    ids=["killed-two-passes", "stopped-streaming"],
+    indirect=["server"],
+)
+def test_streams_and_recordings_lose_no_text_when_the_engines_are_killed_or_stopped_under_load(
+    server: Running, how: signal.Signals
+) -> None:
+    streams, files = 6, 2
+    half_way = threading.Barrier(streams + files + 1)
+
+    def recording() -> str:
+        half_way.wait(60)
+        return letters(transcribe(server))
+
+    with ThreadPoolExecutor(streams + files) as callers:
+        spoken = [callers.submit(speak, server, f"underload{number:07}", half_way) for number in range(streams)]
+        written = [callers.submit(recording) for _ in range(files)]
+        half_way.wait(60)
+        for process in processes_of(server):
+            os.kill(process.pid, how)
+        assert [each.result(120) for each in spoken] == ["你好世界" * 2] * streams
+        assert [each.result(120) for each in written] == ["你好世界"] * files
+    assert all(process.restarts >= 1 for process in processes_of(server))
+
+
+def processes_of(server: Running) -> list[ProcessEngine]:
     real: Any = server.service
     processes: list[ProcessEngine] = real._recognition.engines._processes
+    return processes
+
+
+def test_a_recording_is_written_after_the_process_of_the_engine_was_killed(server: Running) -> None:
+    assert letters(transcribe(server)) == "你好世界"
+    processes = processes_of(server)
     for process in processes:
         os.kill(process.pid, signal.SIGKILL)
     assert letters(transcribe(server)) == "你好世界"

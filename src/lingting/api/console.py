@@ -105,9 +105,9 @@ async def status(request: Request) -> Response:
     context = context_of(request)
     service, recent = context.service, context.recent
     why = await service.unready()
-    better = (
-        await asyncio.to_thread(_better, service.settings, service.models.default) if service.model_memory else None
-    )
+    better = None
+    if service.model_memory:  # a door has no models
+        better = await asyncio.to_thread(_better, service.settings, service.models.default)
     state = "draining" if context.lifecycle.stopping else "loading" if not service.ready else "ready"
     if state == "ready" and why:
         state = "unready"
