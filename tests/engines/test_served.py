@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import threading
-import wave
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,24 +15,11 @@ import pytest
 import requests
 
 from lingting import service
-from lingting.domain import Samples
 from lingting.engines.process.engine import ProcessEngine
 from lingting.settings import Settings
-from tests.api import serving as servers
-from tests.api.serving import STREAM, TRANSCRIPTIONS, Running, packet_body, serving
+from tests.api.serving import STREAM, TRANSCRIPTIONS, Running, packet_body
 from tests.engines.tiny import models as tiny
-from tests.engines.tiny.tones import say
-
-SAID = ["你", "好", "世", "界"]
-
-
-class _ByEnergy:
-    """In place of the voice detector's model, which does not take tones for speech."""
-
-    def run(self, _: None, inputs: dict[str, Any]) -> list[Any]:
-        loud = np.sqrt(np.square(inputs["input"]).mean(axis=1)) > 0.01
-        return [loud.astype(np.float32), inputs["h"], inputs["c"]]
-
+from tests.engines.tiny.served import letters, pcm, serving_tiny, utterance, wav
 
 MODELS = [
     {"model": "offline"},
@@ -45,39 +30,17 @@ MODELS = [
 
 
 @pytest.fixture(params=MODELS, ids=lambda models: "-".join(models.values()))
-def server(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Running]:
     for name, kind in (("offline", "transducer"), ("streaming", "transducer-streaming"), ("tags", "sense_voice")):
         tiny.build(kind, tmp_path / "models" / name)
-    monkeypatch.setattr("lingting.audio.voice._model", _ByEnergy)
-    monkeypatch.setattr(servers, "Service", service.Service)
-    with serving(tmp_path, phonetics="off", compute_threads=2, **request.param) as running:
+    with serving_tiny(tmp_path, **request.param) as running:
         yield running
 
 
-def utterance() -> Samples:
-    return np.concatenate([say(SAID, lead=0.5), np.zeros(16_000, np.float32)])
-
-
-def pcm(samples: Samples) -> bytes:
-    return (samples * 32767).astype("<i2").tobytes()
-
-
 def transcribe(server: Running) -> str:
-    file = io.BytesIO()
-    with wave.open(file, "wb") as out:
-        out.setnchannels(1)
-        out.setsampwidth(2)
-        out.setframerate(16_000)
-        out.writeframes(pcm(utterance()))
-    answer = server.post(
-        TRANSCRIPTIONS, key=server.key, files={"file": ("a.wav", file.getvalue())}, data={"model": "whisper-1"}
-    )
+    answer = server.post(TRANSCRIPTIONS, key=server.key, files={"file": ("a.wav", wav())}, data={"model": "whisper-1"})
     assert answer.status_code == 200, answer.text
     return str(answer.json()["text"])
-
-
-def letters(text: str) -> str:
-    return "".join(character for character in text if character.isalnum())
 
 
 def test_a_recording_is_written(server: Running) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import io
 import re
 import time
-import wave
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +20,6 @@ from lingting.access.records import NewCredential
 from lingting.engine_room import EngineRoom
 from lingting.errors import ModelError
 from lingting.settings import Settings
-from tests.api import serving as servers
 from tests.api.serving import (
     FILE,
     FLASH,
@@ -32,11 +29,10 @@ from tests.api.serving import (
     Running,
     file_body,
     packet_body,
-    serving,
 )
 from tests.api.sockets import peer
-from tests.engines.test_served import SAID, _ByEnergy, letters, pcm, utterance
 from tests.engines.tiny import models as tiny
+from tests.engines.tiny.served import SAID, letters, pcm, serving_tiny, utterance, wav
 
 T = TypeVar("T")
 
@@ -76,29 +72,14 @@ def install(models: Path, model_dir: Path) -> None:
 def server(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("several")
     install(folder / "models", model_dir)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lingting.audio.voice._model", _ByEnergy)
-        patch.setattr(servers, "Service", service.Service)
-        with serving(
-            folder,
-            model="ours",
-            served_models="other,along,wrong,whisper-base",
-            interface_models="deepgram=other",
-            phonetics="off",
-            compute_threads=2,
-            flash_requests_per_second=100_000,
-        ) as running:
-            yield running
-
-
-def wav(sound: bytes | None = None) -> bytes:
-    file = io.BytesIO()
-    with wave.open(file, "wb") as out:
-        out.setnchannels(1)
-        out.setsampwidth(2)
-        out.setframerate(16_000)
-        out.writeframes(pcm(utterance()) if sound is None else sound)
-    return file.getvalue()
+    with serving_tiny(
+        folder,
+        model="ours",
+        served_models="other,along,wrong,whisper-base",
+        interface_models="deepgram=other",
+        flash_requests_per_second=100_000,
+    ) as running:
+        yield running
 
 
 def flash(server: Running, model: str | None = None, sound: bytes | None = None, key: str = "") -> requests.Response:
@@ -300,16 +281,12 @@ def test_usage_and_metrics_name_the_model_that_was_used(server: Running) -> None
         assert f'lingting_model_memory_bytes{{model="{name}"}}' in shown
 
 
-def test_a_model_that_nobody_uses_is_let_go_unless_it_is_the_default_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_nobody_uses_is_let_go_unless_it_is_the_default_one(tmp_path: Path) -> None:
     tiny.build("transducer", tmp_path / "models" / "ours")
     tiny.build("transducer-streaming", tmp_path / "models" / "along")
-    monkeypatch.setattr("lingting.audio.voice._model", _ByEnergy)
-    monkeypatch.setattr(servers, "Service", service.Service)
     names: dict[str, Any] = {"model": "ours", "served_models": "all", "load_models": "start", "unload_seconds": 0.5}
     names["flash_requests_per_second"] = 100_000
-    with serving(tmp_path, **names, engine_processes="none", phonetics="off", compute_threads=2) as server:
+    with serving_tiny(tmp_path, **names, engine_processes="none") as server:
 
         def in_memory() -> set[str]:
             shown = requests.get(server.url + "/metrics", timeout=10).text

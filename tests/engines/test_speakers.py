@@ -20,12 +20,10 @@ from lingting.errors import ModelError
 from lingting.recognition.engine import Outcome
 from lingting.recognition.speakers import spoken_by
 from lingting.settings import Settings
-from tests.api import serving as servers
-from tests.api.serving import FLASH, TRANSCRIPTIONS, Running, serving
-from tests.engines.test_served import _ByEnergy, letters, pcm
-from tests.engines.test_several import wav
+from tests.api.serving import FLASH, TRANSCRIPTIONS, Running
 from tests.engines.tiny import models as tiny
 from tests.engines.tiny import speakers
+from tests.engines.tiny.served import letters, pcm, serving_tiny, wav
 from tests.engines.tiny.tones import say
 
 SAID = [("你好", "A"), ("世界", "B"), ("你好", "A")]
@@ -47,19 +45,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(models: Path) -> Iterator[Running]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lingting.audio.voice._model", _ByEnergy)
-        patch.setattr(servers, "Service", service.Service)
-        with serving(
-            models,
-            model="ours",
-            segmentation_model="segmentation",
-            speaker_model="voices",
-            engine_processes="none",
-            phonetics="off",
-            compute_threads=2,
-        ) as running:
-            yield running
+    with serving_tiny(
+        models, model="ours", segmentation_model="segmentation", speaker_model="voices", engine_processes="none"
+    ) as running:
+        yield running
 
 
 def flash(server: Running, **headers: str) -> requests.Response:

@@ -14,9 +14,8 @@ from lingting.engines.sherpa.punctuation import Punctuation
 from lingting.errors import ModelError
 from lingting.recognition.engine import CharacterTimes, Heard
 from lingting.settings import Settings
-from tests.engines.test_served import _ByEnergy
 from tests.engines.tiny import models as tiny
-from tests.engines.tiny.tones import say
+from tests.engines.tiny.served import ByEnergy, utterance
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +63,7 @@ def test_a_mark_has_the_time_of_the_character_before_it(punctuation: Punctuation
 def test_finished_text_of_a_model_without_marks_has_those_of_the_punctuation_model(
     models: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lingting.audio.voice._model", _ByEnergy)
+    monkeypatch.setattr("lingting.audio.voice._model", ByEnergy)
     settings = Settings(data_dir=models, model=model, punctuation_model="marks", phonetics="off", compute_threads=1)
 
     async def text(recognition: service.Recognition, samples: Samples) -> str:
@@ -72,8 +71,7 @@ def test_finished_text_of_a_model_without_marks_has_those_of_the_punctuation_mod
 
     recognition = service.Recognition(settings)
     try:
-        sound = np.concatenate([say(["你", "好", "世", "界"], lead=0.5), np.zeros(16_000, np.float32)])
-        assert asyncio.run(text(recognition, sound)) == "你好，世界。"
+        assert asyncio.run(text(recognition, utterance())) == "你好，世界。"
     finally:
         recognition.close()
 
