@@ -79,6 +79,11 @@ def test_only_the_newest_lines_are_shown_where_not_all_fit() -> None:
     assert len(shown.plain.split("\n")) == 2
 
 
+@pytest.mark.parametrize("guess", ["It was", " It was"])
+def test_a_guess_stands_a_space_behind_what_is_sure(guess: str) -> None:
+    assert str(last_lines("The best part of the week.", guess, 80, 5)).strip() == "The best part of the week. It was"
+
+
 def test_without_the_package_it_says_how_to_get_a_microphone(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['sounddevice'] = None; sys.argv = ['lingting', 'listen']\n"

@@ -188,8 +188,10 @@ def last_lines(confirmed: str, guess: str, width: int, height: int) -> Any:
     from rich.console import Console
     from rich.text import Text
 
+    from lingting.recognition.utterance import join_texts
+
     text = Text(confirmed)
-    text.append(guess, style="dim")
+    text.append(join_texts(confirmed, guess.lstrip())[len(confirmed) :], style="dim")
     lines = text.wrap(Console(width=width), width)
     return Text("\n").join(lines[-max(1, height) :])
 
