@@ -17,7 +17,7 @@ from bench import stand_in
 from lingting import cli, cluster, prepared, service
 from lingting.api import server
 from lingting.cli import banner
-from lingting.cluster import link
+from lingting.cluster import connecting, link
 
 __all__ = ["banner", "cluster", "server"]
 
@@ -28,7 +28,7 @@ _SILENT_SECONDS = 3.0
 def main() -> None:
     """Serve standard input until it ends."""
     # a machine that is busy with other tests is no home that is gone
-    link.CONNECT_SECONDS = link.SILENT_SECONDS = _SILENT_SECONDS
+    connecting.CONNECT_SECONDS = link.SILENT_SECONDS = _SILENT_SECONDS
     service.Recognition = stand_in.Recognition  # type: ignore[assignment, misc]
     prepared.prepare = lambda settings, install: None
     for line in sys.stdin:

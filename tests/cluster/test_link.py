@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,10 +13,11 @@ import msgspec
 import pytest
 
 from lingting.access.errors import LimitExceeded
-from lingting.cluster import handshake, link, messages
+from lingting.cluster import connecting, handshake, link, messages
+from lingting.cluster.connecting import Listener, dial
 from lingting.cluster.failures import raised, told
 from lingting.cluster.handshake import HomeSilent, LinkError, LinkRefused
-from lingting.cluster.link import Call, Link, Listener, dial
+from lingting.cluster.link import Call, Link
 from lingting.cluster.messages import Done, Failure, Flush, Message, More, Recognize, Sound
 from lingting.domain import Account, RecognitionOptions
 from lingting.errors import LingtingError, Overloaded, RecognitionFailed, StreamBehind
@@ -167,7 +170,7 @@ def test_what_greets_with_nonsense_is_cut_off_and_others_are_served(sent: bytes)
 
 
 def test_a_stranger_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "HANDSHAKE_SECONDS", 0.05)
+    monkeypatch.setattr(connecting, "HANDSHAKE_SECONDS", 0.05)
 
     async def work() -> None:
         async with Home(done) as home:
@@ -260,6 +263,62 @@ def test_a_home_that_says_nothing_for_a_second_is_given_up(monkeypatch: pytest.M
             door = await home.door()
             with pytest.raises(HomeSilent, match="says nothing"):
                 await door.ask(question, Done, 20.0)
+
+    run(work)
+
+
+def test_a_home_that_says_nothing_is_given_up_by_a_door_that_hardly_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "SILENT_SECONDS", 0.2)
+    monkeypatch.setattr(link, "_ASK_SECONDS", 0.02)
+    monkeypatch.setattr(Link, "_take", lambda self, message: None)
+
+    async def busy() -> None:
+        while True:
+            threading.Event().wait(0.05)
+            await asyncio.sleep(0)
+
+    async def work() -> None:
+        async with Home(silent) as home:
+            door = await home.door()
+            working = asyncio.create_task(busy())
+            with pytest.raises(HomeSilent):
+                await door.ask(question, Done, 20.0)
+            working.cancel()
+
+    run(work)
+
+
+def test_a_call_that_fails_on_what_it_is_told_ends_and_the_others_go_on() -> None:
+    def answer(message: Message, call: Call) -> None:
+        call.send(Done(message.number))
+
+    def fail(_: Message) -> None:
+        raise ValueError("a mistake of ours")
+
+    async def work() -> None:
+        async with Home(answer) as home:
+            door = await home.door()
+            call, lost = door.begin(), asyncio.Event()
+            call.on_message, call.on_lost = fail, lambda _: lost.set()
+            call.send(question(call.number))
+            await lost.wait()
+            assert await door.ask(question, Done, 10.0)
+
+    run(work)
+
+
+def test_a_door_that_does_not_read_what_a_home_says_is_cut_off_and_so_told() -> None:
+    def answer(message: Message, call: Call) -> None:
+        with contextlib.suppress(LingtingError):
+            for _ in range(100):  # without giving the loop a turn, nothing leaves
+                call.send(Sound(call.number, bytes(1 << 20)))
+
+    async def work() -> None:
+        async with Home(answer) as home:
+            door = await home.door()
+            with pytest.raises(LinkError):
+                await door.ask(question, Done, 20.0)
+            assert door.lost is not None
 
     run(work)
 

@@ -14,8 +14,8 @@ import requests
 
 from bench.stand_in import expected
 from lingting.access import Principal
+from lingting.cluster.connecting import dial
 from lingting.cluster.directory import Place
-from lingting.cluster.link import dial
 from lingting.cluster.messages import Take, Taken
 from lingting.domain import RecognitionOptions
 from lingting.errors import LingtingError

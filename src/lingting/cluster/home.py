@@ -13,11 +13,12 @@ from collections.abc import Coroutine
 from secrets import token_hex
 
 from lingting import __version__, log_ids
+from lingting.cluster.connecting import Listener
 from lingting.cluster.directory import LOOK_SECONDS, Directory, HomeState, Place
 from lingting.cluster.failures import told
 from lingting.cluster.hosted import HostedRecording, HostedSession
 from lingting.cluster.journal import TICK_SECONDS, ClusterStorage
-from lingting.cluster.link import Call, Listener
+from lingting.cluster.link import Call
 from lingting.cluster.messages import Message, Open, Recognize, Take, Taken
 from lingting.errors import LingtingError, Overloaded, SettingsError
 from lingting.operations.metrics import Metrics

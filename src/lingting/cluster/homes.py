@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Collection
 from contextvars import Context
 
+from lingting.cluster.connecting import dial
 from lingting.cluster.directory import LOOK_SECONDS, Directory, HomeState, Place
 from lingting.cluster.handshake import HomeGone, LinkError
-from lingting.cluster.link import Link, dial
+from lingting.cluster.link import Link
 from lingting.errors import Overloaded
 from lingting.streams.journal import JournalError
 

@@ -1,4 +1,4 @@
-"""One connection between a door and a home, shared by all their calls.
+"""One connection between a door and a home, shared by all their calls. `connecting.py` makes it.
 
 Frames are a length in four bytes and a sealed message (`handshake.py`, `messages.py`). Reading never waits for
 recognition: a message is handed over at once. What is sent is bounded: calls in flight by number, bytes that the other
@@ -13,28 +13,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 from collections.abc import Callable
 from contextvars import Context
 from typing import Any, TypeVar
 
 import msgspec
 
-from lingting.cluster import handshake, messages
+from lingting.cluster import messages
 from lingting.cluster.failures import raised
 from lingting.cluster.handshake import HomeSilent, LinkError, LinkRefused, Peer
 from lingting.cluster.messages import LARGEST, Cancel, Failure, Leaving, Message, Ping, Pong
 from lingting.errors import LingtingError, Overloaded
 
-CONNECT_SECONDS = 1.0
-HANDSHAKE_SECONDS = 2.0
 SILENT_SECONDS = 1.0
 MOST_CALLS = 4096
 MOST_UNREAD_BYTES = 8 << 20
 _ASK_SECONDS = 0.25
-_BUFFER = 256 * 1024
-_GREETING = 256
-_ANY = ("0.0.0.0", "::", "[::]")  # noqa: S104
 
 MessageT = TypeVar("MessageT", bound=Message)
 log = logging.getLogger(__name__)
@@ -62,7 +56,7 @@ class Call:
 
         Raises:
             LinkError: the link is broken.
-            Overloaded: the other end reads too slowly.
+            Overloaded: the home at the other end reads too slowly.
         """
         self._link.send(message)
 
@@ -147,6 +141,9 @@ class Link:
         """Send a message; raises as `Call.send`."""
         self._require()
         if self._writer.transport.get_write_buffer_size() > MOST_UNREAD_BYTES:
+            if self._opened is not None:  # a door would wait for ever for what a home could not say
+                self.close(LinkError(f"{self.peer} reads too slowly"))
+                self._require()
             raise Overloaded(f"{self.peer} reads too slowly; try again", 1.0)
         frame = self._sealing.seal(messages.encode(message))
         self._writer.write(len(frame).to_bytes(4, "big") + frame)
@@ -247,8 +244,7 @@ class Link:
         self._writer.transport.abort()
         calls, self._calls = self._calls, {}
         for call in calls.values():
-            if call.on_lost is not None:
-                call.on_lost(self.lost)
+            self._tell_lost(call, self.lost)
 
     def _require(self) -> None:
         if self.lost is not None:
@@ -265,10 +261,9 @@ class Link:
         if call is not None:
             if isinstance(message, Cancel):
                 call.end()
-                if call.on_lost is not None:
-                    call.on_lost(LinkError(f"{self.peer} waits no longer"))
-            elif call.on_message is not None:
-                call.on_message(message)
+                self._tell_lost(call, LinkError(f"{self.peer} waits no longer"))
+            else:
+                self._tell(call, message)
         elif self._opened is not None and message.number > self._number:
             self._number = message.number
             if len(self._calls) >= MOST_CALLS:
@@ -277,131 +272,42 @@ class Link:
             call = self._calls[message.number] = Call(self, message.number)
             self._opened(message, call)
 
+    def _tell(self, call: Call, message: Message) -> None:
+        """What goes wrong with one call ends that one, and not the connection of all."""
+        if call.on_message is None:
+            return
+        try:
+            call.on_message(message)
+        except Exception:
+            log.exception("a call of %s failed on what it was told", self.peer)
+            self.cancel(call)
+            self._tell_lost(call, LinkError("the call failed on this node"))
+
+    def _tell_lost(self, call: Call, error: LinkError) -> None:
+        if call.on_lost is None:
+            return
+        try:
+            call.on_lost(error)
+        except Exception:
+            log.exception("a call of %s failed on its end", self.peer)
+
     async def _watch(self) -> None:
-        """Ask whether the other end is there while something is in flight; it is cut when it says nothing."""
-        since = self._loop.time()
+        """Ask whether the other end is there while something is in flight; it is cut when it says nothing.
+
+        Time in which this process itself did not run counts for little: what the other end has said meanwhile may not
+        be read yet.
+        """
+        silent = 0.0
         while self._calls:
             before = self._loop.time()
             with contextlib.suppress(Overloaded):
                 self.send(Ping(0))
             await asyncio.sleep(_ASK_SECONDS)
-            now = self._loop.time()
-            if now - before > 2 * _ASK_SECONDS:
-                since = now  # it was this process that did not run
-            if now - max(since, self._heard_at) > SILENT_SECONDS:
+            silent += min(self._loop.time() - before, 2 * _ASK_SECONDS)
+            if self._heard_at >= before:
+                silent = 0.0
+            if silent > SILENT_SECONDS:
                 self._watching = None
                 self.close(HomeSilent(f"{self.peer} says nothing"))
                 return
         self._watching = None
-
-
-async def dial(address: str, secret: bytes, node: str) -> Link:
-    """Connect to the home at `host:port`; `Link.run` runs as a task of its own until the link is closed.
-
-    Raises:
-        LinkRefused: what listens there is no node of this cluster.
-        LinkError: nothing answers there; HomeSilent where that took `CONNECT_SECONDS`.
-    """
-    host, _, port = address.rpartition(":")
-    writer = None
-    try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), limit=_BUFFER)
-            _prepare(writer)
-            peer = await handshake.connect(reader, writer, secret, node)
-    except BaseException as error:
-        if writer is not None:
-            writer.transport.abort()
-        if isinstance(error, TimeoutError):
-            raise HomeSilent(f"{address} does not answer within {CONNECT_SECONDS:g} s") from None
-        if isinstance(error, OSError):
-            raise LinkError(f"{address} does not answer: {error}") from None
-        raise
-    link = Link(reader, writer, peer, messages.to_door)
-    link.start()
-    return link
-
-
-class Listener:
-    """Where a home waits for doors. Event loop only.
-
-    Args:
-        secret: of the cluster.
-        node: name of this home.
-        opened: see `Link`.
-
-    Attributes:
-        links: to the doors that are connected.
-        refused: how many connections were not let in.
-        on_lost: told that a link was lost.
-    """
-
-    def __init__(self, secret: bytes, node: str, opened: Callable[[Message, Call], None]) -> None:
-        self.links: set[Link] = set()
-        self.refused = 0
-        self._secret = secret
-        self._node = node
-        self._opened = opened
-        self.on_lost: Callable[[], None] | None = None
-        self._greeting = 0
-        self._server: asyncio.Server | None = None
-
-    async def start(self, address: str) -> str:
-        """Listen at `host:port`; returns the address at which others reach it, with the port that was taken.
-
-        Raises:
-            OSError: the address cannot be had.
-        """
-        host, _, port = address.rpartition(":")
-        self._server = await asyncio.start_server(self._connected, host.strip("[]"), int(port), limit=_BUFFER)
-        reached = socket.gethostname() if host in _ANY else host
-        return f"{reached}:{self._server.sockets[0].getsockname()[1]}"
-
-    def leave(self) -> None:
-        """Tell the doors that nothing new is for this home."""
-        for link in self.links:
-            with contextlib.suppress(LingtingError):
-                link.send(Leaving(0))
-
-    async def stop(self) -> None:
-        """Let no door in any more, and cut those that are there."""
-        if self._server is not None:
-            self._server.close()
-        for link in list(self.links):
-            link.close()
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = await self._greet(reader, writer)
-        if peer is None:
-            self.refused += 1
-            writer.transport.abort()
-            return
-        link = Link(reader, writer, peer, messages.to_home, self._opened)
-        self.links.add(link)
-        try:
-            await link.run()
-        finally:
-            self.links.discard(link)
-            if self.on_lost is not None:
-                self.on_lost()
-
-    async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Peer | None:
-        if self._greeting >= _GREETING:
-            return None
-        self._greeting += 1
-        try:
-            _prepare(writer)
-            async with asyncio.timeout(HANDSHAKE_SECONDS):
-                return await handshake.answer(reader, writer, self._secret, self._node)
-        except (LinkError, OSError) as error:
-            log.warning("a connection is not let in: %s", error or "it takes too long")
-            return None
-        finally:
-            self._greeting -= 1
-
-
-def _prepare(writer: asyncio.StreamWriter) -> None:
-    writer.transport.set_write_buffer_limits(high=_BUFFER)
-    connection: socket.socket = writer.get_extra_info("socket")
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -50,7 +50,7 @@ from lingting.recognition.utterance import join_texts, transcript
 from lingting.streams.errors import StreamMoved
 
 PATIENCE_SECONDS = 15.0
-"""A home is looked for so long; then the session has failed."""
+"""A home is looked for so long; then the session has failed, and what was said is lost."""
 _AGAIN_SECONDS = 0.3
 
 log = logging.getLogger(__name__)
@@ -63,6 +63,10 @@ class _Said:
     start: int
     pcm: bytes = b""
     flush: int = 0
+
+    def message(self, number: int) -> Message:
+        """It, to be said under the number of a call."""
+        return Flush(number) if self.flush else Sound(number, self.pcm)
 
 
 class RemoteSession:
@@ -109,6 +113,7 @@ class RemoteSession:
         self._opened = False
         self._searching_since: float | None = None
         self._closed = False
+        self._failure: RecognitionFailed | None = None
         self._done: asyncio.Future[None] = self._loop.create_future()
         self._place()
 
@@ -119,7 +124,10 @@ class RemoteSession:
 
         Raises:
             StreamBehind: too much waits; the sender should wait and send again.
+            RecognitionFailed: the session has failed, and takes no more.
         """
+        if self._failure is not None:
+            raise RecognitionFailed(str(self._failure))
         before = 0 if self._checkpoint is None else self._checkpoint.samples
         waiting = (self._received - before) / SAMPLE_RATE
         if waiting >= self._backlog:
@@ -127,13 +135,15 @@ class RemoteSession:
 
     def accept(self, samples: Samples | NDArray[np.int16]) -> None:
         """Take more audio: shape (n,) at 16 kHz, float32 in [-1, 1] or int16. Never blocks."""
-        if not self._closed and len(samples):
+        if not self._over and len(samples):
             self._say(_Said(self._received, samples_to_pcm16(samples).tobytes()))
             self._received += len(samples)
 
     def flush(self) -> None:
         """End the utterance that is open; a `Final` that says so follows in any case."""
-        if not self._closed:
+        if self._failure is not None:
+            self._tell(self._unknown(flushed=True))
+        elif not self._closed:
             self._flushes += 1
             self._say(_Said(self._received, flush=self._flushes))
 
@@ -144,8 +154,7 @@ class RemoteSession:
             RecognitionFailed: there is no text because the engine failed, or no home is there.
         """
         self._finishing = True
-        if self._call is not None:
-            self._send(Finish(self._call.number))
+        self._send(Finish)
         try:
             await self._done
         finally:
@@ -160,33 +169,39 @@ class RemoteSession:
 
     # -- the home -----------------------------------------------------------------------------------------------------
 
+    @property
+    def _over(self) -> bool:
+        """Whether nothing more is said or heard."""
+        return self._closed or self._failure is not None
+
     def _say(self, said: _Said) -> None:
         self._said.append(said)
-        if self._call is not None:
-            self._send(self._message(said, self._call.number))
+        self._send(said.message)
 
-    @staticmethod
-    def _message(said: _Said, number: int) -> Message:
-        return Flush(number) if said.flush else Sound(number, said.pcm)
-
-    def _send(self, message: Message) -> None:
+    def _send(self, make: Callable[[int], Message]) -> None:
+        """Say something to the home, if there is one now; it is lost when that cannot be said."""
         if self._call is None:
             return
         try:
-            self._call.send(message)
+            self._call.send(make(self._call.number))
         except LingtingError as error:
             self._lost(error)
 
     def _place(self) -> None:
-        self._searching_since = self._searching_since or time.monotonic()
-        if self._placing is None and not self._closed:
+        """Look for a home, unless one is there or is being looked for."""
+        if self._placing is None and self._call is None and not self._over:
+            self._searching_since = self._searching_since or time.monotonic()
             self._placing = self._loop.create_task(self._look_for_place(), context=Context())
             self._placing.add_done_callback(self._placed)
 
     def _placed(self, task: asyncio.Task[None]) -> None:
         self._placing = None
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
             self._fail(error if isinstance(error, LingtingError) else RecognitionFailed("the session has no home"))
+        else:
+            self._place()  # the home that was found may be lost again already
 
     async def _look_for_place(self) -> None:
         """Open the session in a home, and say again what is not in the checkpoint."""
@@ -215,12 +230,14 @@ class RemoteSession:
         call.on_message = lambda message: self._heard(call, message)
         call.on_lost = lambda error: self._lost(error) if call is self._call else None
         self._send(
-            Open(call.number, self._owner, self._options, self._endpoint, self._opened, self._checkpoint, self._log_id)
+            lambda number: Open(
+                number, self._owner, self._options, self._endpoint, self._opened, self._checkpoint, self._log_id
+            )
         )
         for said in self._unheard():
-            self._send(self._message(said, call.number))
+            self._send(said.message)
         if self._finishing:
-            self._send(Finish(call.number))
+            self._send(Finish)
 
     def _unheard(self) -> list[_Said]:
         """What is not in the checkpoint."""
@@ -242,13 +259,13 @@ class RemoteSession:
         """The home is gone, or has too much to read."""
         call, self._call = self._call, None
         if call is not None:
-            call.end()
-        if not self._closed:
+            call.cancel()
+        if not self._over:
             log.info("a live session looks for another home: %s", error)
             self._place()
 
     def _heard(self, call: Call, message: Message) -> None:
-        if call is not self._call or self._closed:
+        if call is not self._call or self._over:
             return
         match message:
             case More():
@@ -295,9 +312,27 @@ class RemoteSession:
             self.on_event(event)
 
     def _fail(self, error: LingtingError) -> None:
+        """There is no more text: what waits for one is told so, for it must not wait for ever."""
         log.warning("a live session has failed: %s", error)
-        failed = error if isinstance(error, RecognitionFailed) else RecognitionFailed(str(error))
-        self._settle(failed)
+        unanswered = self._flushes - self._flushed[-1]
+        waited = bool(self._said)
+        self._said.clear()
+        call, self._call = self._call, None
+        if call is not None:
+            call.cancel()
+        self._failure = error if isinstance(error, RecognitionFailed) else RecognitionFailed(str(error))
+        self._settle(self._failure)
+        for _ in range(unanswered):
+            self._tell(self._unknown(flushed=True))
+        if waited and not unanswered:
+            self._tell(self._unknown(flushed=False))
+
+    def _unknown(self, *, flushed: bool) -> Final:
+        """What stands for the text that is missing."""
+        start = 0.0 if not self._finals else self._finals[-1].end
+        final = Final(len(self._finals), "", start, self._received / SAMPLE_RATE, flushed=flushed, failed=True)
+        self._finals.append(final)
+        return final
 
     def _settle(self, error: LingtingError | None) -> None:
         if not self._done.done():

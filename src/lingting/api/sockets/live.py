@@ -25,7 +25,8 @@ class LiveSession(Protocol):
     on_event: Callable[[LiveEvent], None] | None
 
     def require_room(self) -> None:
-        """Pass while there is room for more sound; raises StreamBehind."""
+        """Pass while there is room for more sound; raises StreamBehind, or RecognitionFailed where the session is over
+        before its end."""
 
     def accept(self, samples: Samples) -> None:
         """Take sound; never blocks."""

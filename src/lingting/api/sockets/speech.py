@@ -82,6 +82,8 @@ class Speech:
                 part.session.require_room()
             except StreamBehind as error:
                 await asyncio.sleep(error.retry_after)
+            except RecognitionFailed:
+                self._end_part()  # what comes now is for another session
             else:
                 break
         self.accept(samples)
