@@ -8,25 +8,31 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from lingting.access import Principal
 from lingting.api.sockets.speech import Speech
+from lingting.audio.gate import GateState
 from lingting.cluster import link, sessions
 from lingting.cluster.connecting import Listener, dial
 from lingting.cluster.directory import HomeState
 from lingting.cluster.failures import told
 from lingting.cluster.handshake import LinkError
+from lingting.cluster.hosted import HostedSession
 from lingting.cluster.link import Call, Link
-from lingting.cluster.messages import Done, Finish, Finished, Flush, Message, More
+from lingting.cluster.messages import Done, Finish, Finished, Flush, Message, More, Open
 from lingting.cluster.sessions import RemoteSession
 from lingting.domain import RecognitionOptions
-from lingting.errors import Overloaded, RecognitionFailed
+from lingting.errors import Overloaded, RecognitionFailed, StreamBehind
+from lingting.recognition.endpoint import EndpointerState
 from lingting.recognition.events import Final, LiveEvent
+from lingting.recognition.finals import Checkpoint
 from lingting.streams.errors import StreamMoved
 
 SECRET = b"a long random text for the tests"
 OWNER = Principal("t", "acme", None, None, "Ada", frozenset())
 SECOND = np.zeros(16_000, np.int16)
+_SILENT = GateState(0, 0, 0, b"", (False, 0, 0, 0, None, 0, 0.0, 0), ())
 
 
 def hears(_: Message, call: Call) -> None:
@@ -80,6 +86,19 @@ class Homes:
 
     def session(self) -> RemoteSession:
         return RemoteSession(self, OWNER, RecognitionOptions(), None, 300.0)  # type: ignore[arg-type]
+
+
+async def wait_until(true: Callable[[], bool]) -> None:
+    while not true():  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+def has_room(session: RemoteSession) -> bool:
+    try:
+        session.require_room()
+    except StreamBehind:
+        return False
+    return True
 
 
 def run(work: Callable[[], Awaitable[None]]) -> None:
@@ -161,6 +180,59 @@ def test_whoever_waits_for_a_text_is_told_when_no_home_is_there_for_too_long(mon
                 await session.finish()
 
     run(work)
+
+
+def test_silence_that_a_home_has_heard_is_not_kept_and_not_said_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "_AGAIN_SECONDS", 0.01)
+    heard: list[list[int]] = []
+
+    class Silent:
+        """Hears everything at once, and is silent of it."""
+
+        on_event = None
+
+        def __init__(self) -> None:
+            self.checkpoint: Checkpoint | None = None
+            self._samples = 0
+
+        def accept(self, samples: NDArray[np.int16]) -> None:
+            heard[-1].append(len(samples))
+            self._samples += len(samples)
+            state = EndpointerState(_SILENT, None, 0, -1, self._samples, b"")
+            self.checkpoint = Checkpoint(state, "", 0, (), 0)
+
+        def resume(self, checkpoint: Checkpoint) -> None:
+            self._samples = checkpoint.samples
+
+        def abort(self) -> None:
+            """Nothing is held."""
+
+        async def finish(self) -> None:
+            """Nothing was said."""
+
+    def opened(message: Message, call: Call) -> None:
+        assert isinstance(message, Open)
+        silent = Silent()
+        heard.append([])
+        if message.checkpoint is not None:
+            silent.resume(message.checkpoint)
+        HostedSession(silent, call)  # type: ignore[arg-type]
+        call.send(More(call.number))
+
+    async def work() -> None:
+        async with Homes(opened) as homes:
+            session = RemoteSession(homes, OWNER, RecognitionOptions(), None, 5.0)  # type: ignore[arg-type]
+            for _ in range(20):
+                await wait_until(lambda: has_room(session))
+                session.accept(SECOND)
+            await wait_until(lambda: not session._said)
+            assert homes._link is not None
+            homes._link.close()
+            session.accept(SECOND)
+            await session.finish()
+
+    run(work)
+    assert [sum(each) for each in heard] == [20 * len(SECOND), len(SECOND)]
 
 
 def test_what_is_said_when_a_home_is_there_again_is_heard_though_the_session_before_has_failed(

@@ -95,6 +95,14 @@ class Server:
                 changed.clear()
                 await changed.wait()
 
+    async def listened(self) -> None:
+        """Wait until all sound that was sent is heard."""
+        (stream,) = self.streams._live.values()
+        session = stream.session
+        assert isinstance(session, LiveSession)
+        while session._listening is not None:
+            await asyncio.wait({session._listening})
+
     def crash(self) -> None:
         """End as a killed process does: nothing is written any more, nobody is told."""
         for stream in self.streams._live.values():
@@ -183,6 +191,30 @@ def test_what_is_final_is_dropped_from_the_journal_and_the_stream_goes_on_behind
             again.crash()
 
     run(work)
+
+
+def test_long_silence_is_not_kept_and_a_crash_in_it_does_not_change_the_text() -> None:
+    packets = [*[bytes(2 * PACKET)] * 150, *sound()]
+
+    async def work(storage: MemoryStorage | None) -> str:
+        async with serving(storage) as start:
+            server = start()
+            for number, audio in enumerate(packets):
+                text = await server.send(number, START if not number else action(number), audio)
+                if number == 148 and storage is not None:
+                    await server.listened()
+                if number == 149 and storage is not None:
+                    kept = sum(len(entry) for _, entry in await storage.recover(("acme", ID)))
+                    assert kept < sum(map(len, packets[:150])) / 2
+                    server.crash()
+                    server = start()
+            server.crash()
+        return text
+
+    def action(number: int) -> Action:
+        return END if number == len(packets) - 1 else CONTINUE
+
+    assert run(lambda: work(MemoryStorage())) == run(lambda: work(None))
 
 
 def test_packets_that_overtook_each_other_survive_a_crash(journal: Storage, undisturbed: str) -> None:

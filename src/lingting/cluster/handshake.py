@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from lingting.errors import LingtingError
 
-VERSION = 1
+VERSION = 2
 """Both ends speak the same; it changes whenever a message does."""
 
 _MAGIC = "lingting"

@@ -22,6 +22,7 @@ from lingting.cluster.messages import (
     Message,
     More,
     Open,
+    Reached,
     Recognize,
     Sound,
     Started,
@@ -82,6 +83,9 @@ class HostedSession:
             match message:
                 case Sound(pcm=pcm):
                     self._session.accept(np.frombuffer(pcm, "<i2"))
+                    if (checkpoint := self._session.checkpoint) is not None and checkpoint is not self._told:
+                        self._told = checkpoint
+                        self._call.send(Reached(self._call.number, checkpoint))
                 case Flush():
                     self._session.flush()
                 case Finish() if self._ending is None:

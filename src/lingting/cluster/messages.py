@@ -111,6 +111,12 @@ class Finished(Message):
     checkpoint: Checkpoint | None
 
 
+class Reached(Message):
+    """Where another session can go on by now, though no utterance has become final: nobody speaks."""
+
+    checkpoint: Checkpoint
+
+
 class Recognize(Message):
     """Recognise a recording of `size` samples, which follow as `Sound`."""
 
@@ -159,7 +165,9 @@ class Pong(Message):
 
 
 ToHome: TypeAlias = Take | Open | Sound | Flush | Finish | Recognize | Cancel | Ping
-ToDoor: TypeAlias = Taken | Started | Stopped | Guessed | Finished | More | Told | Done | Failure | Leaving | Pong
+ToDoor: TypeAlias = (
+    Taken | Started | Stopped | Guessed | Finished | Reached | More | Told | Done | Failure | Leaving | Pong
+)
 
 _encoder = msgspec.msgpack.Encoder()
 

@@ -37,6 +37,7 @@ from lingting.cluster.messages import (
     Message,
     More,
     Open,
+    Reached,
     Sound,
     Started,
     Stopped,
@@ -280,6 +281,8 @@ class RemoteSession:
                 self._tell(Guess(text))
             case Finished(final=final, checkpoint=checkpoint):
                 self._finished(final, checkpoint)
+            case Reached(checkpoint=checkpoint):
+                self._reached(checkpoint)
             case Done():
                 call.end()
                 self._settle(None)
@@ -291,11 +294,16 @@ class RemoteSession:
         if new:
             self._finals.append(final)
             self._flushed.append(self._flushed[-1] + final.flushed)
-        if checkpoint is not None and checkpoint.finals < len(self._flushed):
-            self._checkpoint = checkpoint
-            self._unheard()
+        if checkpoint is not None:
+            self._reached(checkpoint)
         if new:
             self._tell(final)
+
+    def _reached(self, checkpoint: Checkpoint) -> None:
+        """Another home would go on behind this; what is before it need not be said again."""
+        if checkpoint.finals < len(self._flushed):
+            self._checkpoint = checkpoint
+            self._unheard()
 
     def _failed(self, call: Call, error: LingtingError) -> None:
         call.end()

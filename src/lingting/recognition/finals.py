@@ -13,7 +13,7 @@ from functools import partial
 
 from lingting.domain import SAMPLE_RATE, Language, Samples, Seconds, Sentence
 from lingting.errors import RecognitionFailed
-from lingting.recognition.endpoint import Ended, EndpointerState
+from lingting.recognition.endpoint import Ended, Endpointer, EndpointerState
 from lingting.recognition.engine import Before, Heard, Need, Request, Work
 from lingting.recognition.events import Final
 from lingting.recognition.observer import Observer
@@ -27,6 +27,8 @@ _SAID = 40
 """Characters of the text before that the second pass gets to see."""
 _LANGUAGES = 12
 """Languages of the latest finals that the next is told; what was before hardly counts any more."""
+_SILENT = 10 * SAMPLE_RATE
+"""While nobody speaks a session can be gone on with behind every so many samples."""
 _RUN_AHEAD = 60 * SAMPLE_RATE
 """Voice activity goes on while less than this waits for its final text."""
 
@@ -99,7 +101,8 @@ class Finals:
         confirmed_samples: samples from the beginning of the stream that it covers.
         sentences: of that text.
         ending: utterances that have ended and are not final yet, the oldest first.
-        checkpoint: where another session can go on; a new object whenever an utterance has become final.
+        checkpoint: where another session can go on; a new object whenever an utterance has become final, and from time
+            to time while nobody speaks.
         failures: utterances whose text is missing because the engine failed on them.
         failure: the latest reason.
     """
@@ -151,6 +154,12 @@ class Finals:
         """An utterance has ended; it becomes final behind those before it."""
         self.ending.append(utterance)
         self._settle_soon()
+
+    def nobody_speaks(self, endpointer: Endpointer) -> None:
+        """No utterance is open, and nothing feeds the endpointer now: silence need not be kept to be heard again."""
+        before = 0 if self.checkpoint is None else self.checkpoint.samples
+        if not self.ending and endpointer.audio.end - before >= _SILENT:
+            self._note_checkpoint(endpointer.state())
 
     async def room(self) -> None:
         """Wait while too much sound waits for its final text, or until it is closed."""
@@ -240,15 +249,13 @@ class Finals:
             if utterance.ended is not None:
                 self.confirmed_samples = utterance.ended.end
             self._number += 1
-            self._note_checkpoint(utterance)
+            if utterance.ended is not None and utterance.ended.behind is not None:
+                self._note_checkpoint(utterance.ended.behind)
             self._progress.set()
             self._tell(final)
 
-    def _note_checkpoint(self, utterance: Utterance) -> None:
-        if utterance.ended is not None and utterance.ended.behind is not None:
-            self.checkpoint = Checkpoint(
-                utterance.ended.behind, self.confirmed, self.confirmed_samples, self._languages, self._number
-            )
+    def _note_checkpoint(self, state: EndpointerState) -> None:
+        self.checkpoint = Checkpoint(state, self.confirmed, self.confirmed_samples, self._languages, self._number)
 
     async def _final(self, utterance: Utterance) -> Final:
         at = utterance.start / SAMPLE_RATE

@@ -122,7 +122,8 @@ class LiveSession:
 
     @property
     def checkpoint(self) -> Checkpoint | None:
-        """Where another session of the same rules can go on; a new object whenever an utterance has become final."""
+        """Where another session of the same rules can go on; a new object whenever an utterance has become final, and
+        from time to time while nobody speaks."""
         return self._finals.checkpoint
 
     def resume(self, checkpoint: Checkpoint) -> None:
@@ -233,6 +234,7 @@ class LiveSession:
             self._guess()
             if self._current is None:
                 self._stream.arrivals.forget(endpointer.audio.end - SAMPLE_RATE)
+                self._finals.nobody_speaks(endpointer)
 
     def _heard(self, task: asyncio.Task[None]) -> None:
         self._listening = None
