@@ -209,9 +209,11 @@ class Cluster:
             self.nursery.close()
 
     def owner(self, stream: str) -> Node:
-        """The home that has a stream, as the directory says."""
+        """The home that has a stream, as the directory says: that may know it a moment later when it was away."""
         with redis.Redis.from_url(self.redis_url) as client:
-            (name,) = client.keys(f"lingting:cluster:*{stream}*:m")
+            pattern = f"lingting:cluster:*{stream}*:m"
+            wait_until(lambda: client.keys(pattern), "the directory does not know the stream")
+            (name,) = client.keys(pattern)
             owner = client.hget(name, "owner").decode()  # type: ignore[union-attr]
         return next(node for node in self.nodes if owner.rpartition("-")[0] == node.name)
 

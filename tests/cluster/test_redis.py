@@ -21,6 +21,34 @@ from tests.cluster.nodes import (
 )
 
 
+def test_a_home_that_is_stopped_while_redis_is_frozen_hands_over_what_only_it_has(tmp_path: Path) -> None:
+    pcm = noise(3.0, 22)
+    stream, parts = new_id(), packets(pcm)
+    (tmp_path / "redis").mkdir()
+    cluster = Cluster(tmp_path, "", settings={"drain_seconds": "60"})
+
+    def play(first: int, end: int) -> str:
+        url = next(node.url for node in cluster.nodes if node.name == "door-a")
+        for number in range(first, end):
+            text = send(url, cluster.key, stream, number, action(number, len(parts)), parts[number]).text
+        return text
+
+    try:
+        with running_redis(tmp_path / "redis") as (cluster.redis_url, redis):
+            full(cluster)
+            play(0, 4)
+            owner = cluster.owner(stream)
+            redis.send_signal(signal.SIGSTOP)
+            play(4, 8)
+            owner.signal(signal.SIGTERM)
+            wait_until(lambda: "no new work" in owner.log.read_text(), "the home does not stop")
+            redis.send_signal(signal.SIGCONT)
+            assert play(8, len(parts)) == expected(pcm)
+            wait_until(owner.ended, "the home does not end")
+    finally:
+        cluster.stop()
+
+
 def test_streams_go_on_while_redis_is_frozen_or_has_lost_everything_and_survive_their_home_after_it(
     tmp_path: Path,
 ) -> None:

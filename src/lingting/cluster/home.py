@@ -137,7 +137,11 @@ class Hosted:
         log.info("home %s waits for doors on %s", self.id, self.address)
 
     async def hand_over(self) -> None:
-        """Be found no more and hand over what goes on; returns when the recordings that were begun are done."""
+        """Be found no more and hand over what goes on; returns when the recordings that were begun are done.
+
+        Where Redis does not answer this waits for it: what it has not taken yet would be lost, and a stream whose home
+        has not said that it leaves is missed for a second.
+        """
         if not self._leaving:
             self._leaving = True
             self._listener.leave()
@@ -248,10 +252,16 @@ class Hosted:
 
     async def _hand_over(self, key: Key) -> None:
         await self._service.streams.leave(key)
-        place = self._storage.drop(key)
-        if place is not None:
-            with contextlib.suppress(JournalError):
-                await self._directory.release(key, place.epoch)
+        while True:
+            try:
+                return await self._storage.release(key)
+            except StreamMoved:
+                self._storage.drop(key)
+                return None
+            except JournalError:
+                await asyncio.sleep(LOOK_SECONDS)
+                with contextlib.suppress(JournalError):
+                    await self._directory.look()
 
     # -- what it tells ------------------------------------------------------------------------------------------------
 

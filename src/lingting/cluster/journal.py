@@ -86,6 +86,19 @@ class ClusterStorage(Storage):
         held = self._held.pop(key, None)
         return None if held is None else held.place
 
+    async def release(self, key: Key) -> None:
+        """Make a stream nobody's, once Redis has all that was acknowledged of it.
+
+        Raises:
+            StreamMoved: another home has claimed it already.
+        """
+        held = self._held.get(key)
+        if held is not None:
+            if not held.kept:
+                await self._restore(key, held)
+            await self._directory.release(key, held.place.epoch)
+            self.drop(key)
+
     async def settle(self, key: Key, *, asked: bool) -> bool:
         """Whether Redis has all that was acknowledged of a stream, after another attempt where it has not.
 
