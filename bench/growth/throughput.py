@@ -1,6 +1,7 @@
 """Recordings a second through a door and 1, 2, 4 and 8 homes whose engine sleeps 100 ms for a job.
 
     python -m bench.growth.throughput
+    python -m bench.growth.throughput --real    a single server, then a door and a home, with Whisper base
 
 Needs redis-server. A home has one lane, so ten jobs a second are the most that it can do; what is short of that is the
 cluster's own cost, or the machine's: sleeping costs no CPU, but a recording's voice activity and its request do.
@@ -44,8 +45,38 @@ def main() -> int:
     parser.add_argument("--homes", default="1,2,4,8")
     parser.add_argument("--cost", type=float, default=0.1)
     parser.add_argument("--seconds", type=float, default=15.0, help="of each measurement")
+    parser.add_argument("--real", action="store_true", help="the model in place of a sleeping engine, on all cores")
     options = parser.parse_args()
+    rows = compare(options.seconds) if options.real else grow(options)
+    for row in rows:
+        row["times"] = round(row["a_second"] / rows[0]["a_second"], 2)
+    print(json.dumps(rows, indent=2))  # noqa: T201
+    return 0
+
+
+def compare(seconds: float) -> list[dict[str, Any]]:
+    """A single server, then a door and one home on the same machine, with the model; by itself, nothing else runs."""
+    body = request(contents()["sample.pcm"])
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="lingting-growth-") as name, contextlib.ExitStack() as held:
+        folder = Path(name)
+        environment = _environment(folder, held.enter_context(redis()))
+        del environment["LINGTING_COMPUTE_THREADS"]
+        key = asyncio.run(_key(folder, environment))
+        with node(environment, "", None) as single:
+            rows.append(asyncio.run(measure(single, [single[0]], key, seconds, body)))
+            print(json.dumps(rows[-1]), flush=True)  # noqa: T201
+        with node(environment, "door", None) as door, node(environment, "home", None) as home:
+            time.sleep(1.0)  # the door looks for homes twice a second
+            rows.append(asyncio.run(measure(door, [home[0]], key, seconds, body)))
+            print(json.dumps(rows[-1]), flush=True)  # noqa: T201
+    return rows
+
+
+def grow(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """A door with more and more homes, whose engine sleeps."""
     rows: list[dict[str, Any]] = []
+    body = request(contents()["sample.pcm"][:32_000])
     with tempfile.TemporaryDirectory(prefix="lingting-growth-") as name, contextlib.ExitStack() as held:
         folder = Path(name)
         environment = _environment(folder, held.enter_context(redis()))
@@ -56,12 +87,9 @@ def main() -> int:
             while len(homes) < count:
                 homes.append(held.enter_context(node(environment, "home", options.cost))[0])
             time.sleep(1.0)  # the door looks for homes twice a second
-            rows.append(asyncio.run(measure(door, homes, key, options.seconds)))
+            rows.append(asyncio.run(measure(door, homes, key, options.seconds, body)))
             print(json.dumps(rows[-1]), flush=True)  # noqa: T201
-    for row in rows:
-        row["times"] = round(row["a_second"] / rows[0]["a_second"], 2)
-    print(json.dumps(rows, indent=2))  # noqa: T201
-    return 0
+    return rows
 
 
 @contextlib.contextmanager
@@ -127,12 +155,18 @@ async def _key(folder: Path, environment: dict[str, str]) -> str:
 
 
 @contextlib.contextmanager
-def node(environment: dict[str, str], role: str, cost: float) -> Iterator[tuple[psutil.Process, int]]:
-    """A running door or home: its process, and the port of its HTTP server."""
+def node(environment: dict[str, str], role: str, cost: float | None) -> Iterator[tuple[psutil.Process, int]]:
+    """A running door or home, or a single server where `role` is empty: its process, and the port of its HTTP server.
+
+    Args:
+        cost: of a job, in seconds that are slept; None takes the model.
+    """
     port = free_port()
-    given = {**environment, "LINGTING_CLUSTER_ROLE": role, "LINGTING_PORT": str(port)}
+    given = {**environment, "LINGTING_PORT": str(port), **({"LINGTING_CLUSTER_ROLE": role} if role else {})}
     given["STAND_IN_SECONDS"] = str(cost)
-    process = subprocess.Popen([sys.executable, "-m", "bench.stand_in", "serve"], env=given)
+    own = str(Path(sys.executable).with_name("lingting"))
+    command = [own] if cost is None else [sys.executable, "-m", "bench.stand_in"]
+    process = subprocess.Popen([*command, "serve"], env=given)
     try:
         until = time.monotonic() + START_SECONDS
         while not _healthy(port):
@@ -157,17 +191,16 @@ def _healthy(port: int) -> bool:
         return False
 
 
+def request(pcm: bytes) -> bytes:
+    """The body of a request for the text of a recording."""
+    config = {"file_id": "growthgrowth0000", "format": "pcm", "engine_type": "16k_auto"}
+    return json.dumps({"speech": {"speech": base64.b64encode(pcm).decode()}, "config": config}).encode()
+
+
 async def measure(
-    door: tuple[psutil.Process, int], homes: list[psutil.Process], key: str, seconds: float
+    door: tuple[psutil.Process, int], homes: list[psutil.Process], key: str, seconds: float, body: bytes
 ) -> dict[str, Any]:
     """Keep all homes busy for some seconds; recordings a second, and what they cost."""
-    pcm = contents()["sample.pcm"][:32_000]
-    body = json.dumps(
-        {
-            "speech": {"speech": base64.b64encode(pcm).decode()},
-            "config": {"file_id": "growthgrowth0000", "format": "pcm", "engine_type": "16k_auto"},
-        }
-    ).encode()
     done, failed = 0, 0
     begin = time.monotonic()
     counting_from, until = begin + 2.0, begin + 2.0 + seconds

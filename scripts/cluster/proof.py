@@ -57,7 +57,7 @@ def main() -> int:
         proof = Proof(nodes, redis_url, [f"http://127.0.0.1:{port}" for port in ports], key, app)
         rounds = [proof.kill_home, proof.kill_node]
         if not short:
-            rounds[1:1] = [proof.freeze_home, proof.freeze_node]
+            rounds[1:1] = [proof.freeze_home, proof.freeze_node, proof.update_homes]
         wrong = [fault for disturb in rounds for fault in proof.round(disturb)]
     for fault in wrong:
         print(fault, file=sys.stderr)
@@ -127,19 +127,27 @@ def running_ray(folder: Path) -> Iterator[list[Any]]:
 
 def deploy(ports: list[int]) -> None:
     """A door and a home on each node."""
-    from lingting.on_ray.app import Door, Home, Options
+    from lingting.on_ray.app import Door, Home
 
     serve.start(proxy_location="Disabled")
-    common: dict[str, Any] = {
-        "num_replicas": 2,
-        "max_replicas_per_node": 1,
-        "ray_actor_options": {"num_cpus": 0},
-        "graceful_shutdown_timeout_s": 20,
-        "health_check_period_s": 1,
-        "health_check_timeout_s": 10,
-    }
-    serve.run(serve.deployment(Home, **common).bind(Options(ports=[0])), name="homes", route_prefix=None)
-    serve.run(serve.deployment(Door, **common).bind(Options(ports=ports)), name="doors", route_prefix=None)
+    run_role(Home, "homes", [0], {})
+    run_role(Door, "doors", ports, {})
+
+
+def run_role(role: type, name: str, ports: list[int], settings: dict[str, str | int | float | bool]) -> None:
+    """Have Serve run a role on each node, in place of those of other settings: one after another."""
+    from lingting.on_ray.app import Options
+
+    deployment = serve.deployment(
+        role,
+        num_replicas=2,
+        max_replicas_per_node=1,
+        ray_actor_options={"num_cpus": 0},
+        graceful_shutdown_timeout_s=20,
+        health_check_period_s=1,
+        health_check_timeout_s=10,
+    )
+    serve.run(deployment.bind(Options(ports=ports, settings=settings)), name=name, route_prefix=None)
 
 
 def wait_for_homes(redis_url: str, count: int) -> None:
@@ -211,6 +219,12 @@ class Proof:
     def freeze_node(self) -> None:
         """All processes of a node stand still for four seconds."""
         self._frozen(self._processes(self._nodes[1]))
+
+    def update_homes(self) -> None:
+        """Serve stops one home after another and begins one of other settings in its place."""
+        from lingting.on_ray.app import Home
+
+        run_role(Home, "homes", [0], {"log_level": "error"})
 
     def kill_node(self) -> None:
         """All processes of a node are gone; Ray has no other to put its roles on."""

@@ -54,7 +54,7 @@ def silent(message: Message, call: Call) -> None:
 
 
 def question(number: int) -> Message:
-    return Recognize(number, Account("t"), RecognitionOptions(), 100, "log")
+    return Recognize(number, Account("t"), RecognitionOptions(), 100, "log", "")
 
 
 def run(work: Callable[[], Awaitable[None]]) -> None:

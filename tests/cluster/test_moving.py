@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -19,6 +22,7 @@ from lingting.cluster.directory import Place
 from lingting.cluster.messages import Take, Taken
 from lingting.domain import RecognitionOptions
 from lingting.errors import LingtingError
+from lingting.settings import PREFIX
 from lingting.streams import StreamPacket
 from lingting.streams.journal.storage import Key
 from tests.cluster.nodes import (
@@ -33,6 +37,7 @@ from tests.cluster.nodes import (
     send_once,
     wait_until,
 )
+from tests.conftest import LINGTING
 
 HALF = 10
 """Packets before something happens; as many follow."""
@@ -89,7 +94,7 @@ async def asked(key: Key, place: Place, number: int, audio: bytes) -> str:
     try:
         await link.ask(
             lambda call: Take(
-                call, owner, key[1], number, 0, audio, packet.digest, RecognitionOptions(), place.epoch, False, ""
+                call, owner, key[1], number, 0, audio, packet.digest, RecognitionOptions(), place.epoch, False, "", ""
             ),
             Taken,
             60.0,
@@ -256,6 +261,25 @@ def test_a_home_answers_nobody_but_doors_and_those_who_watch_it(cluster: Cluster
     answer = send_once(home.url, cluster.key, new_id(), 0, 1, b"")
     assert answer is not None
     assert answer["code"] != 0
+
+
+def test_the_status_of_a_cluster_shows_every_door_and_every_home(cluster: Cluster, doors: list[str]) -> None:
+    stream, parts = new_id(), packets(noise(0.4, 9))
+    send(doors[0], cluster.key, stream, 0, 1, parts[0])
+
+    def told() -> dict[str, list[dict[str, Any]]]:
+        given = {"CLUSTER_REDIS_URL": cluster.redis_url, "CLUSTER_SECRET": SECRET, "CLUSTER_ROLE": "door"}
+        environment = {**os.environ, **{PREFIX + name: value for name, value in given.items()}}
+        command = [str(LINGTING), "cluster", "status", "--json"]
+        return dict(json.loads(subprocess.run(command, env=environment, capture_output=True, check=True).stdout))
+
+    wait_until(lambda: sum(each["live"] for each in told()["doors"]), "no door tells of the stream")
+    seen = told()
+    assert sorted(each["id"].rpartition("-")[0] for each in seen["doors"]) == ["door-a", "door-b"]
+    assert {each["id"].rpartition("-")[0] for each in seen["homes"]} == {node.name for node in homes(cluster)}
+    assert {each["homes"] for each in seen["doors"]} == {len(homes(cluster))}
+    assert sum(each["live"] for each in seen["homes"]) >= 1
+    send(doors[0], cluster.key, stream, 1, 3, b"")
 
 
 def test_a_server_by_itself_knows_nothing_of_clusters() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from lingting.cluster.connecting import Listener, dial
 from lingting.cluster.directory import HomeState
 from lingting.cluster.failures import told
 from lingting.cluster.handshake import LinkError
-from lingting.cluster.hosted import HostedSession
+from lingting.cluster.hosted import HostedSession, Work
 from lingting.cluster.link import Call, Link
 from lingting.cluster.messages import Done, Finish, Finished, Flush, Message, More, Open
 from lingting.cluster.sessions import RemoteSession
@@ -216,7 +217,7 @@ def test_silence_that_a_home_has_heard_is_not_kept_and_not_said_again(monkeypatc
         heard.append([])
         if message.checkpoint is not None:
             silent.resume(message.checkpoint)
-        HostedSession(silent, call)  # type: ignore[arg-type]
+        HostedSession(silent, call, Work(Context(), lambda: None))  # type: ignore[arg-type]
         call.send(More(call.number))
 
     async def work() -> None:

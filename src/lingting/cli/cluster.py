@@ -10,7 +10,7 @@ import typer
 from lingting.errors import SettingsError
 
 if TYPE_CHECKING:
-    from lingting.cluster.directory import HomeState
+    from lingting.cluster.directory import DoorState, HomeState
     from lingting.settings import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Start, show and stop several machines as one.")
@@ -57,23 +57,29 @@ def up(
 
 @app.command()
 def status(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False) -> None:
-    """Show the homes that Redis knows, with their streams, and where Ray runs here its machines and roles."""
+    """Show the doors and homes that Redis knows, with their streams, and where Ray runs here its machines and roles."""
     from lingting.on_ray import local
     from lingting.settings import load
 
     settings = load()
-    told: dict[str, Any] = {"homes": [_shown(home) for home in _homes(settings)]}
+    doors, homes = _nodes(settings)
+    told: dict[str, Any] = {"doors": [_shown(door) for door in doors], "homes": [_shown(home) for home in homes]}
     if machine := local.Machine.of(settings):
         told["ray"] = local.seen(machine)
     if as_json:
         typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
         return
+    for door in told["doors"]:
+        typer.echo(
+            f"door {door['id']}: {door['live']} live, sees {door['homes']} homes and is connected to {door['links']}, "
+            f"version {door['version']}"
+        )
     for home in told["homes"]:
         typer.echo(
             f"home {home['id']} at {home['address']}: {home['live']} live, text {home['lag']:.1f} s behind, "
             f"{home['lanes']} lanes, version {home['version']}"
         )
-    typer.echo(f"{len(told['homes'])} homes, {sum(home['live'] for home in told['homes'])} live streams and sessions")
+    typer.echo(f"{len(doors)} doors, {len(homes)} homes, {sum(home.live for home in homes)} live streams and sessions")
     if "ray" in told:
         for machine_seen in told["ray"]["machines"]:
             typer.echo(f"machine {machine_seen['address']}: {'there' if machine_seen['alive'] else 'gone'}")
@@ -107,22 +113,23 @@ def leave() -> None:
     local.leave(load())
 
 
-def _homes(settings: Settings) -> list[HomeState]:
+def _nodes(settings: Settings) -> tuple[list[DoorState], list[HomeState]]:
     import asyncio
 
     from lingting.cluster.directory import Directory
 
-    async def look() -> list[HomeState]:
+    async def look() -> tuple[list[DoorState], list[HomeState]]:
         directory = Directory(settings.cluster_redis_url, 1)
         try:
-            return await directory.look()
+            return await directory.doors(), await directory.look()
         finally:
             await directory.close()
 
-    return sorted(asyncio.run(look()), key=lambda home: home.id)
+    doors, homes = asyncio.run(look())
+    return sorted(doors, key=lambda door: door.id), sorted(homes, key=lambda home: home.id)
 
 
-def _shown(home: HomeState) -> dict[str, Any]:
+def _shown(node: DoorState | HomeState) -> dict[str, Any]:
     import msgspec
 
-    return dict(msgspec.structs.asdict(home))
+    return dict(msgspec.structs.asdict(node))

@@ -30,6 +30,7 @@ _CALL_SECONDS = 1.0
 _CONNECTIONS = 64
 _PREFIX = "lingting:cluster:"
 _HOMES = (_PREFIX + "{homes}:seen", _PREFIX + "{homes}:states")
+_DOORS = (_PREFIX + "{homes}:doors:seen", _PREFIX + "{homes}:doors:states")
 _LIFE = _PREFIX + "{homes}:life"
 
 T = TypeVar("T")
@@ -59,6 +60,24 @@ class HomeState(msgspec.Struct, frozen=True, array_like=True):
     lanes: int
     lag: float
     wait: float
+    version: str
+
+
+class DoorState(msgspec.Struct, frozen=True, array_like=True):
+    """A door as it tells of itself, for those who watch the cluster; nothing is decided by it.
+
+    Attributes:
+        id: its node's name and what is random of this process.
+        live: live streams of packets that came through it lately, and WebSockets that it holds.
+        homes: those that it sees.
+        links: those of them that it has a connection to.
+        version: of Lingting.
+    """
+
+    id: str
+    live: int
+    homes: int
+    links: int
     version: str
 
 
@@ -130,15 +149,30 @@ class Directory:
 
         async def work() -> list[bytes]:
             if state is not None:
-                told = [state.id, msgspec.json.encode(state), round(1000 * SEEN_SECONDS)]
-                await self._scripts["REGISTER"](keys=_HOMES, args=told)
-            asked = [round(1000 * SEEN_SECONDS), os.urandom(16).hex()]
-            found: list[bytes] = await self._scripts["HOMES"](keys=[*_HOMES, _LIFE], args=asked)
-            return found
+                await self._register(_HOMES, state)
+            return await self._registered(_HOMES)
 
         life, *states = await self._do(work, probing=True)
         self.life = life.decode()
         return [msgspec.json.decode(each, type=HomeState) for each in states]
+
+    async def tell(self, state: DoorState) -> None:
+        """Tell of a door."""
+        await self._do(lambda: self._register(_DOORS, state))
+
+    async def doors(self) -> list[DoorState]:
+        """All doors that have told of themselves lately."""
+        _, *states = await self._do(lambda: self._registered(_DOORS), probing=True)
+        return [msgspec.json.decode(each, type=DoorState) for each in states]
+
+    async def _register(self, keys: tuple[str, str], state: HomeState | DoorState) -> None:
+        told = [state.id, msgspec.json.encode(state), round(1000 * SEEN_SECONDS)]
+        await self._scripts["REGISTER"](keys=keys, args=told)
+
+    async def _registered(self, keys: tuple[str, str]) -> list[bytes]:
+        asked = [round(1000 * SEEN_SECONDS), os.urandom(16).hex()]
+        found: list[bytes] = await self._scripts["HOMES"](keys=[*keys, _LIFE], args=asked)
+        return found
 
     async def leave(self, home: str) -> None:
         """A home is not to be found any more."""

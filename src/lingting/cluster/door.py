@@ -24,6 +24,7 @@ from lingting.cluster.homes import Homes
 from lingting.cluster.messages import Take, Taken
 from lingting.domain import RecognitionOptions, Seconds
 from lingting.errors import LingtingError, Overloaded
+from lingting.operations import traces
 from lingting.streams import Action, StreamPacket, StreamReply, StreamState
 from lingting.streams.errors import StreamMoved, UnknownStream
 from lingting.streams.journal.storage import Key
@@ -249,6 +250,7 @@ class DoorStreams:
                 place.epoch,
                 place.fresh,
                 log_ids.current(),
+                traces.here(),
             )
 
         return await link.ask(question, Taken, _FINAL_SECONDS if packet.action is Action.END else _ANSWER_SECONDS)

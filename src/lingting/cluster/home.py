@@ -10,13 +10,14 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Coroutine
+from contextvars import Context
 from secrets import token_hex
 
-from lingting import __version__, log_ids
+from lingting import __version__
 from lingting.cluster.connecting import Listener
 from lingting.cluster.directory import LOOK_SECONDS, Directory, HomeState, Place
 from lingting.cluster.failures import told
-from lingting.cluster.hosted import HostedRecording, HostedSession
+from lingting.cluster.hosted import HostedRecording, HostedSession, Work
 from lingting.cluster.journal import TICK_SECONDS, ClusterStorage
 from lingting.cluster.link import Call
 from lingting.cluster.messages import Message, Open, Recognize, Take, Taken
@@ -173,7 +174,8 @@ class Hosted:
     def _opened(self, message: Message, call: Call) -> None:
         match message:
             case Take():
-                self._spawn(self._take(message, call))
+                work = Work.of(self._service.metrics, "packet", message)
+                self._spawn(self._take(message, call), work.context).add_done_callback(lambda _: work.end())
             case Open():
                 if (session := HostedSession.begin(self._service, message, call, leaving=self._leaving)) is not None:
                     self._sessions.add(session)
@@ -186,7 +188,6 @@ class Hosted:
                 call.end()
 
     async def _take(self, message: Take, call: Call) -> None:
-        log_ids.begin(message.log_id)
         answer: Message
         try:
             reply, kept = await self._taken(message)
@@ -284,10 +285,11 @@ class Hosted:
         lanes = self._settings.compute_threads or physical_cores()
         return HomeState(self.id, self.address, live, lanes, self._service.live_lag, wait, __version__)
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
+    def _spawn(self, work: Coroutine[None, None, None], context: Context | None = None) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def cluster_secret(settings: Settings) -> bytes:

@@ -54,6 +54,11 @@ class Homes:
         return len(self._states)
 
     @property
+    def links(self) -> int:
+        """Connections to homes that are open."""
+        return sum(link.lost is None for link in self._links.values())
+
+    @property
     def states(self) -> list[HomeState]:
         """The homes that are there."""
         return list(self._states.values())

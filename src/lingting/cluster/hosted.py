@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable
+from contextvars import Context
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -27,14 +29,38 @@ from lingting.cluster.messages import (
     Sound,
     Started,
     Stopped,
+    Take,
     Told,
 )
 from lingting.errors import LingtingError
+from lingting.operations.metrics import Metrics
 from lingting.recognition.events import Final, Guess, LiveEvent, SpeechStarted, SpeechStopped
 from lingting.recognition.finals import Checkpoint
 from lingting.recognition.live import LiveSession
 from lingting.service import Service
 from lingting.streams.errors import StreamMoved
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is done here for a request of a door, as logs and traces have it.
+
+    Attributes:
+        context: what runs in it is done for that request.
+        end: says that it is done; may be called again.
+    """
+
+    context: Context
+    end: Callable[[], None]
+
+    @classmethod
+    def of(cls, metrics: Metrics, name: str, message: Take | Open | Recognize) -> Work:
+        """What a door asks for."""
+        context = Context()
+        context.run(log_ids.begin, message.log_id)
+        if metrics.traces is None:
+            return cls(context, lambda: None)
+        return cls(context, metrics.traces.hop(context, name, message.trace))
 
 
 class HostedSession:
@@ -43,34 +69,42 @@ class HostedSession:
     Args:
         session: recognises.
         call: the door's.
+        work: what it is in logs and traces.
 
     Attributes:
         on_end: is called once, when it is over.
     """
 
-    def __init__(self, session: LiveSession, call: Call) -> None:
+    def __init__(self, session: LiveSession, call: Call, work: Work) -> None:
         self._session = session
         self._call = call
+        self._work = work
         self._told: Checkpoint | None = session.checkpoint
         self._ending: asyncio.Task[None] | None = None
         self.on_end: Callable[[], None] = lambda: None
         session.on_event = self._tell
-        call.on_message = self._take
+        call.on_message = lambda message: work.context.run(self._take, message)
         call.on_lost = lambda _: self._close()
 
     @classmethod
     def begin(cls, service: Service, message: Open, call: Call, *, leaving: bool) -> HostedSession | None:
         """The session that a door asks for; None where it is told why there is none."""
-        try:
-            if leaving:
-                raise StreamMoved("this home stops")
+        work = Work.of(service.metrics, "live session", message)
+
+        def opened() -> LiveSession:
             session = service.open_live(message.owner, message.options, message.endpoint, again=message.again)
             if message.checkpoint is not None:
                 session.resume(message.checkpoint)
-            hosted = cls(session, call)
+            return session
+
+        try:
+            if leaving:
+                raise StreamMoved("this home stops")
+            hosted = cls(work.context.run(opened), call, work)
             call.send(More(call.number))
             return hosted
         except Exception as error:
+            work.end()
             _answer(call, told(call.number, error))
             return None
 
@@ -126,6 +160,7 @@ class HostedSession:
 
     def _close(self) -> None:
         on_end, self.on_end = self.on_end, lambda: None
+        self._work.end()
         self._session.on_event = None
         self._session.abort()
         self._call.end()
@@ -144,7 +179,9 @@ class HostedRecording:
         self._message = message
         self._call = call
         self._pieces: asyncio.Queue[bytes] = asyncio.Queue()
-        self.task = asyncio.create_task(self._run())
+        work = Work.of(service.metrics, "recording", message)
+        self.task = asyncio.create_task(self._run(), context=work.context)
+        self.task.add_done_callback(lambda _: work.end())
         call.on_message = self._take
         call.on_lost = self._lost
 
@@ -156,7 +193,6 @@ class HostedRecording:
             self._pieces.put_nowait(message.pcm)
 
     async def _run(self) -> None:
-        log_ids.begin(self._message.log_id)
         number = self._call.number
         try:
             self._service.recognizer.admit(self._message.account)

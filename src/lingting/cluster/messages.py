@@ -37,6 +37,7 @@ class Take(Message):
         epoch: of the stream, as the directory has it.
         fresh: nothing was kept of the stream when it was claimed.
         log_id: of the request, for the home's log.
+        trace: the request's `traceparent`; empty where it is not traced.
     """
 
     owner: Principal
@@ -49,6 +50,7 @@ class Take(Message):
     epoch: int
     fresh: bool
     log_id: str
+    trace: str
 
 
 class Taken(Message):
@@ -70,6 +72,7 @@ class Open(Message):
     again: bool
     checkpoint: Checkpoint | None
     log_id: str
+    trace: str
 
 
 class Sound(Message):
@@ -124,6 +127,7 @@ class Recognize(Message):
     options: RecognitionOptions
     size: int
     log_id: str
+    trace: str
 
 
 class More(Message):

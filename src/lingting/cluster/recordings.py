@@ -18,6 +18,7 @@ from lingting.cluster.link import Call
 from lingting.cluster.messages import CHUNK_BYTES, Done, Failure, Message, More, Recognize, Sound, Told
 from lingting.domain import Account, RecognitionOptions, Sentence, Transcript
 from lingting.errors import NoSpeakers, Overloaded, RecognitionFailed
+from lingting.operations import traces
 from lingting.recognition.utterance import transcript
 
 _AHEAD = 4
@@ -114,7 +115,7 @@ class RemoteRecognizer:
                 heard.put_nowait(message)
 
         call.on_message, call.on_lost = take, heard.put_nowait
-        call.send(Recognize(call.number, account, options, recording.size, log_ids.current()))
+        call.send(Recognize(call.number, account, options, recording.size, log_ids.current(), traces.here()))
         sending = asyncio.create_task(_send(call, recording, room))
         sending.add_done_callback(lambda task: _sent(task, heard))
         try:

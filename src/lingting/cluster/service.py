@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping
+from secrets import token_hex
+from weakref import WeakSet
 
+from lingting import __version__
 from lingting.access import Access, Principal
 from lingting.audio.budget import AudioBudget
 from lingting.audio.decode import Decoder
-from lingting.cluster.directory import Directory
+from lingting.cluster.directory import LOOK_SECONDS, Directory, DoorState
 from lingting.cluster.door import DoorStreams
 from lingting.cluster.home import cluster_secret, show_directory
 from lingting.cluster.homes import Homes
@@ -22,6 +25,7 @@ from lingting.operations.traces import Traces
 from lingting.recognition.endpoint import EndpointConfig
 from lingting.served_models import ServedModels
 from lingting.settings import Settings
+from lingting.streams.journal import JournalError
 
 
 class Door:
@@ -51,6 +55,9 @@ class Door:
         self.streams = DoorStreams(self._directory, self._homes, settings.stream_idle_seconds)
         self.models = ServedModels.of(settings)
         self._started = False
+        self._id = f"{settings.node}-{token_hex(4)}"
+        self._sessions: WeakSet[RemoteSession] = WeakSet()
+        self._telling: asyncio.Task[None] | None = None
         self._show_counts()
 
     def _show_counts(self) -> None:
@@ -144,12 +151,16 @@ class Door:
         await self.access.start()
         await self._homes.start()
         await self.streams.start()
+        self._telling = asyncio.create_task(self._tell_forever(), name="cluster-door-state")
         self._started = True
 
     async def stop(self) -> None:
         """Refuse new work, finish what is in flight, and write what is not yet written."""
         await self.streams.drain(self.settings.drain_seconds)
         await self.streams.stop()
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.gather(self._telling, return_exceptions=True)
         await self._homes.stop()
         with contextlib.suppress(OSError):
             await self._directory.close()
@@ -162,4 +173,16 @@ class Door:
         self, principal: Principal, options: RecognitionOptions, endpoint: EndpointConfig | None = None
     ) -> RemoteSession:
         """Begin to recognise a stream of this caller; a home is looked for meanwhile."""
-        return RemoteSession(self._homes, principal, options, endpoint, self.settings.stream_backlog_seconds)
+        session = RemoteSession(self._homes, principal, options, endpoint, self.settings.stream_backlog_seconds)
+        self._sessions.add(session)
+        return session
+
+    async def _tell_forever(self) -> None:
+        while True:
+            with contextlib.suppress(JournalError):
+                await self._directory.tell(self._state())
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _state(self) -> DoorState:
+        live = self.streams.live + sum(not session.over for session in self._sessions)
+        return DoorState(self._id, live, len(self._homes), self._homes.links, __version__)

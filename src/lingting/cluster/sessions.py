@@ -44,6 +44,7 @@ from lingting.cluster.messages import (
 )
 from lingting.domain import SAMPLE_RATE, RecognitionOptions, Samples, Seconds, Transcript
 from lingting.errors import LingtingError, Overloaded, RecognitionFailed, StreamBehind
+from lingting.operations import traces
 from lingting.recognition.endpoint import EndpointConfig
 from lingting.recognition.events import Final, Guess, LiveEvent, SpeechStarted, SpeechStopped
 from lingting.recognition.finals import Checkpoint
@@ -99,7 +100,7 @@ class RemoteSession:
         self._endpoint = endpoint
         self._backlog = backlog
         self._name = uuid4().hex
-        self._log_id = log_ids.current()
+        self._log_id, self._trace = log_ids.current(), traces.here()
         self._loop = asyncio.get_running_loop()
         self._said: deque[_Said] = deque()
         self._received = 0
@@ -120,6 +121,11 @@ class RemoteSession:
 
     # -- what protocols call ------------------------------------------------------------------------------------------
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is said or heard."""
+        return self._closed or self._failure is not None
+
     def require_room(self) -> None:
         """Pass while the sound that is not final is within bounds.
 
@@ -136,7 +142,7 @@ class RemoteSession:
 
     def accept(self, samples: Samples | NDArray[np.int16]) -> None:
         """Take more audio: shape (n,) at 16 kHz, float32 in [-1, 1] or int16. Never blocks."""
-        if not self._over and len(samples):
+        if not self.over and len(samples):
             self._say(_Said(self._received, samples_to_pcm16(samples).tobytes()))
             self._received += len(samples)
 
@@ -170,11 +176,6 @@ class RemoteSession:
 
     # -- the home -----------------------------------------------------------------------------------------------------
 
-    @property
-    def _over(self) -> bool:
-        """Whether nothing more is said or heard."""
-        return self._closed or self._failure is not None
-
     def _say(self, said: _Said) -> None:
         self._said.append(said)
         self._send(said.message)
@@ -190,7 +191,7 @@ class RemoteSession:
 
     def _place(self) -> None:
         """Look for a home, unless one is there or is being looked for."""
-        if self._placing is None and self._call is None and not self._over:
+        if self._placing is None and self._call is None and not self.over:
             self._searching_since = self._searching_since or time.monotonic()
             self._placing = self._loop.create_task(self._look_for_place(), context=Context())
             self._placing.add_done_callback(self._placed)
@@ -232,7 +233,14 @@ class RemoteSession:
         call.on_lost = lambda error: self._lost(error) if call is self._call else None
         self._send(
             lambda number: Open(
-                number, self._owner, self._options, self._endpoint, self._opened, self._checkpoint, self._log_id
+                number,
+                self._owner,
+                self._options,
+                self._endpoint,
+                self._opened,
+                self._checkpoint,
+                self._log_id,
+                self._trace,
             )
         )
         for said in self._unheard():
@@ -261,12 +269,12 @@ class RemoteSession:
         call, self._call = self._call, None
         if call is not None:
             call.cancel()
-        if not self._over:
+        if not self.over:
             log.info("a live session looks for another home: %s", error)
             self._place()
 
     def _heard(self, call: Call, message: Message) -> None:
-        if call is not self._call or self._over:
+        if call is not self._call or self.over:
             return
         match message:
             case More():

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import Context
+from contextvars import Context, ContextVar
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,10 +22,17 @@ from lingting.extras import install_command
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
+_here: ContextVar[str] = ContextVar("lingting.traceparent", default="")
 _CLOSING: Seconds = 2.0
 """Spans that are not sent yet get so long at a stop."""
 
 Value = str | int | float
+
+
+def here() -> str:
+    """The `traceparent` of the request that the running code works for, for another node; empty where it is not
+    traced."""
+    return _here.get()
 
 
 class RequestSpan(Protocol):
@@ -72,12 +79,34 @@ class Traces:
 
         parent = TraceContextTextMapPropagator().extract(headers)
         span = self._tracer.start_span("request", parent, SpanKind.SERVER)
-        token = attach(set_span_in_context(span))
+        token, before = attach(set_span_in_context(span)), _here.set(_traceparent(span))
         try:
             yield _Request(span)
         finally:
+            _here.reset(before)
             detach(token)
             span.end()
+
+    def hop(self, context: Context, name: str, traceparent: str) -> Callable[[], None]:
+        """The span of what another node asks for, in its trace.
+
+        Args:
+            context: of nobody else; what runs in it is traced inside the span.
+            name: of the span.
+            traceparent: what `here` says at the other node.
+
+        Returns:
+            Ends the span; may be called again.
+        """
+        from opentelemetry.context import attach
+        from opentelemetry.trace import SpanKind, set_span_in_context
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        parent = TraceContextTextMapPropagator().extract({"traceparent": traceparent})
+        span = self._tracer.start_span(name, parent, SpanKind.SERVER)
+        span.set_attributes(_named({"log_id": log_ids.of(context)}))
+        context.run(attach, set_span_in_context(span))
+        return lambda: span.end() if span.is_recording() else None
 
     def passed(self, context: Context, stage: str, began: float, ended: float, **values: Value) -> None:
         """Something that was done for the request of a context, between two times by `time.monotonic`."""
@@ -108,6 +137,12 @@ class _Request:
 
     def note(self, **values: Value) -> None:
         self._span.set_attributes(_named(values))
+
+
+def _traceparent(span: Span) -> str:
+    """As W3C's Trace Context writes a span."""
+    context = span.get_span_context()
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
 def _named(values: Mapping[str, Value]) -> dict[str, Value]:
