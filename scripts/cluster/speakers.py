@@ -142,7 +142,9 @@ def by_deepgram(door: str, key: str, pcm: bytes) -> tuple[str, float]:
 
 def _opened(door: str, key: str, path: str) -> ClientConnection:
     headers = {"Authorization": f"Bearer {key}"}
-    return connect(door.replace("http", "ws", 1) + path, additional_headers=headers, open_timeout=30)
+    # what comes is read while we speak, however much: the library reads no pongs behind messages that nobody takes
+    url = door.replace("http", "ws", 1) + path
+    return connect(url, additional_headers=headers, open_timeout=30, max_queue=None)
 
 
 def _heard(connection: ClientConnection) -> dict[str, str]:
