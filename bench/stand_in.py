@@ -69,6 +69,11 @@ class Lanes:
         finally:
             self.queued -= 1
 
+    @property
+    def queued_by_kind(self) -> dict[str, int]:
+        """Jobs that wait; all are alike."""
+        return {"job": self.queued} if self.queued else {}
+
     def predicted_wait(self) -> float:
         """Seconds until a job that came now would begin."""
         return self.queued * self._seconds / self.lanes
