@@ -67,6 +67,12 @@ def test_a_translation_of_what_was_said_is_not_taken_for_it() -> None:
     assert mixed(SONG_IN_CHINESE, SONG_IN_ENGLISH, "zh") is None
 
 
+def test_a_chinese_text_with_english_in_it_is_in_both_already() -> None:
+    both = written(("打", 0.0, 0.2, 0.4), ("开", 0.2, 0.4, 0.5), ("Maybe", 0.9, 1.6, 0.01))
+    assert mixed(both, OPEN_IN_ENGLISH, "zh") is None
+    assert mixed(OPEN_IN_ENGLISH, both, "en") is both
+
+
 def test_a_text_that_the_model_is_sure_of_stays() -> None:
     sure = replace(OPEN_IN_ENGLISH.times, probability=np.full(len(OPEN_IN_ENGLISH.text), 0.9, np.float32))
     assert mixed(Written(OPEN_IN_ENGLISH.text, sure), OPEN_IN_CHINESE, "en") is None

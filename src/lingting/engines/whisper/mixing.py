@@ -58,6 +58,9 @@ def mixed(text: Written, other: Written, language: Language) -> Written | None:
         other: the same utterance in the other language.
         language: that of `text`.
     """
+    chinese = text if language == "zh" else other
+    if has_han(chinese.text) and _LATIN.search(chinese.text):  # told Chinese, it writes English where it hears it
+        return None if language == "zh" else other
     first, second = _units(text), _units(other)
     if not first or not second:
         return None
