@@ -76,7 +76,7 @@ def test_the_status_lists_what_redis_knows_without_ray(tmp_path: Path) -> None:
         shown = subprocess.run(
             [LINGTING, "cluster", "status", "--json"], env=environment, capture_output=True, text=True, check=True
         )
-    assert json.loads(shown.stdout) == {"homes": []}
+    assert json.loads(shown.stdout) == {"doors": [], "homes": []}
 
 
 def test_without_ray_the_command_says_how_to_install_it(tmp_path: Path) -> None:
