@@ -242,7 +242,7 @@ class Settings(BaseSettings):
         description="Longest time for decoding and recognising one file of flash or OpenAI transcriptions, in seconds.",
     )
     max_lag_seconds: PositiveSeconds = Field(
-        2.5,
+        4.0,
         description="New streams are refused while live text would come later than this behind its sound with one more "
         "stream, in seconds, on average; inf sets no limit.",
     )

@@ -46,6 +46,9 @@ _STUCK: Seconds = 60.0
 _STUCK_TIMES = 20.0
 """A lane is stuck after so long in one step, or so many times what such a task costs where that is more."""
 
+_UNKNOWN = 0.25
+"""What a task of a kind that was never done costs, as a share of the most expensive kind."""
+
 _SMOOTHING = 0.1
 _COST: Seconds = 0.2
 """Of a task of a kind that was never done."""
@@ -218,13 +221,15 @@ class Scheduler:
     def cost(self, engine: Engine, kind: str) -> Seconds:
         """What a task of this kind of an engine costs one lane lately.
 
-        Where none was done yet, what the most expensive kind does; 0 where the engine did nothing yet.
+        Where none was done yet, a quarter of what the most expensive kind does: at first that is a part of a recording,
+        and what live speech asks for is smaller. 0 where the engine did nothing yet.
         """
         known = self._costs.get((engine.name, kind))
         if known is not None:
             return known
         with self._wake:
-            return max((cost for (name, _), cost in self._costs.items() if name == engine.name), default=0.0)
+            others = [cost for (name, _), cost in self._costs.items() if name == engine.name]
+        return max(others, default=0.0) * _UNKNOWN
 
     def live_demand(self, within: Seconds) -> float:
         """Lanes that live work would keep busy if its text came `within` so many seconds, as there is lately."""
