@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lingting.domain import Language
 from lingting.engines.whisper import WhisperEngine
@@ -142,3 +144,18 @@ def test_a_loop_in_the_other_language_is_not_joined() -> None:
     loop = written(*[("鲜", 0.05 * index, 0.05 * index + 0.05, 0.99) for index in range(40)])
     heard = only(WhisperEngine(BothModel(-3.4, loop)), Request(sound(1.6)))
     assert (heard.text, heard.language) == (OPEN_IN_ENGLISH.text, "en")
+
+
+ANY = st.text(st.sampled_from("打开，。！？“”’'\"()（ -…·.,%&abX 123½İ\u3000\n😀"), min_size=1, max_size=20)
+
+
+@given(ANY, ANY, st.sampled_from(["zh", "en"]))
+def test_no_text_of_any_marks_ends_the_joining(text: str, other: str, language: Language) -> None:
+    def evenly(said: str) -> Written:
+        times = np.linspace(0, 3, len(said) + 1, dtype=np.float32)
+        return Written(said, CharacterTimes(times[:-1], times[1:], np.linspace(0, 1, len(said), dtype=np.float32)))
+
+    both = mixed(evenly(text), evenly(other), language)
+    if both is not None:
+        times = both.times
+        assert len(both.text) == len(times.start) == len(times.end) == len(times.probability)

@@ -73,13 +73,16 @@ def mixed(text: Written, other: Written, language: Language) -> Written | None:
 
 
 def _units(written: Written) -> list[_Unit]:
+    """The units of a text; none where one is not found in it, as words of stray marks are not."""
     units: list[_Unit] = []
     times = written.times
     place = 0
     before = 0.0
     for unit in split_units(written.text):
         said = core(unit).lstrip(OPENERS) or unit
-        first = written.text.index(said, place)
+        first = written.text.find(said, place)
+        if first < 0:
+            return []
         place = first + len(said)
         probability = [max(float(each), _LEAST) for each in times.probability[first:place]]
         if has_han(said):
