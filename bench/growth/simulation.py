@@ -261,6 +261,7 @@ class SimulatedHome:
             streams=self.streams,
             predicted_wait=0.0,
             live_lag=0.0,
+            metrics=SimpleNamespace(traces=None),
         )
         self.hosted = Hosted(cast(Any, service), self._directory, storage, b"")
         self._listener: _Listener = cast(Any, self.hosted)._listener

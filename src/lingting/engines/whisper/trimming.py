@@ -40,7 +40,8 @@ def used_tokens() -> frozenset[str]:
 @contextmanager
 def trimmed(folder: Path, kept: Sequence[int]) -> Iterator[Path]:
     """A model in CTranslate2's format with only the tokens `kept`, which are numbered anew in that order: a folder that
-    is there while the context is open. Its weights lie in memory, so that nothing large is left behind by a kill.
+    is there while the context is open. It lies in memory where the system has files there, its weights without a name,
+    so that a kill leaves nothing large behind and nothing is written to a disk.
 
     Args:
         kept: ids of tokens, ascending.
@@ -48,7 +49,7 @@ def trimmed(folder: Path, kept: Sequence[int]) -> Iterator[Path]:
     Raises:
         ModelError: a file is missing, or is none that is known.
     """
-    with tempfile.TemporaryDirectory(prefix="lingting-") as scratch, _nameless_file() as weights:
+    with tempfile.TemporaryDirectory(prefix="lingting-", dir=_in_memory()) as scratch, _nameless_file() as weights:
         place = Path(scratch)
         try:
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -67,8 +68,13 @@ def trimmed(folder: Path, kept: Sequence[int]) -> Iterator[Path]:
         yield place
 
 
+def _in_memory() -> str | None:
+    """The folder of files in memory; None where the system has none."""
+    folder = "/dev/shm"  # noqa: S108 - a folder of its own is made in it
+    return folder if os.access(folder, os.W_OK) else None
+
+
 def _nameless_file() -> IO[bytes]:
-    """In memory where the system has such files, else on disk."""
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("lingting-model"), "w+b")
     return tempfile.TemporaryFile()
