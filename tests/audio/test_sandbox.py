@@ -119,12 +119,16 @@ def test_without_either_the_process_still_works(tmp_path):
 def test_the_processes_that_decode_are_confined_and_bounded(tmp_path, monkeypatch):
     monkeypatch.setenv("LINGTING_DATABASE_URL", "postgresql://secret")
     path = encode(tmp_path / "a.flac", buzz(1.0), "flac", 16_000)
+    before = set(psutil.Process().children())
+
+    def decodes(child):
+        return "lingting.audio.worker" in child.cmdline()
 
     async def main():
         decoder = Decoder(1)
         try:
             (await decoder.decode(path, format="flac", sample_rate=16_000, max_seconds=60.0)).close()
-            (child,) = [child for child in psutil.Process().children() if "lingting.audio.worker" in child.cmdline()]
+            (child,) = [child for child in set(psutil.Process().children()) - before if decodes(child)]
             folder = Path(f"/proc/{child.pid}")
             limits = {name: child.rlimit(getattr(psutil, name))[0] for name in ("RLIMIT_CORE", "RLIMIT_FSIZE")}
             return (folder / "status").read_text(), (folder / "environ").read_text(), limits, await decoder.confined()

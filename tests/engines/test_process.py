@@ -159,6 +159,8 @@ def test_under_the_scheduler_everybody_is_heard_but_the_one_that_kills_the_proce
             futures.pop(4).result(60)
         found = [future.result(60) for future in futures]
         assert [one.text.split()[0] for one in found if one] == [str(100 + n) for n in range(12)]
+        again = scheduler.submit(Task(engine, lambda: engine.begin(saying(misbehaving.TEXT, 200)))).result(60)
+        assert again is not None  # the one that took the place of the second is there
         assert engine.restarts == 2
     finally:
         scheduler.close()
