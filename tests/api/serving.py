@@ -386,7 +386,7 @@ def serving(data_dir: Path, **settings: Any) -> Iterator[Running]:
     finally:
         if ready.done() and ready.exception() is None:
             server.should_exit = True
-        thread.join(30)
+        thread.join(120)  # longer than what is in flight may take to end
         assert not thread.is_alive(), "it does not stop:\n" + "\n".join(
             ["".join(traceback.format_stack(frame)) for frame in sys._current_frames().values()]
             + [repr(task) for task in asyncio.all_tasks(loop)]
