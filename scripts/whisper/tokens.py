@@ -16,6 +16,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from lingting.engines.whisper.vocabulary import byte_decoder
+
 OUTPUT = Path(__file__).parents[2] / "src" / "lingting" / "engines" / "whisper" / "tokens.txt"
 LISTS = ("words", "upper", "proper-names", "contractions", "abbreviations")
 SIZES = (10, 20, 35, 40, 50)
@@ -99,13 +101,6 @@ def chinese(raw: bytes) -> bool:
             ):
                 return True
     return False
-
-
-def byte_decoder() -> dict[str, int]:
-    """GPT-2's printable stand-ins for bytes, back to bytes."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    hidden = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + index): byte for index, byte in enumerate(hidden)}
 
 
 if __name__ == "__main__":

@@ -58,16 +58,16 @@ class Vocabulary:
         end = special("<|endoftext|>")
         found = (tokenizer.token_to_id(token) for token in used_tokens())
         self.kept = [*sorted(token for token in found if token is not None), *range(end, times + _TIMES)]
-        self._number = {token: number for number, token in enumerate(self.kept)}
+        number = {token: number for number, token in enumerate(self.kept)}
         self.special = _Special(
-            end=self._number[end],
-            start=self._number[special("<|startoftranscript|>")],
-            transcribe=self._number[special("<|transcribe|>")],
-            previous=self._number[special("<|startofprev|>")],
-            first_time=self._number[times],
-            languages={"zh": self._number[special("<|zh|>")], "en": self._number[special("<|en|>")]},
+            end=number[end],
+            start=number[special("<|startoftranscript|>")],
+            transcribe=number[special("<|transcribe|>")],
+            previous=number[special("<|startofprev|>")],
+            first_time=number[times],
+            languages={"zh": number[special("<|zh|>")], "en": number[special("<|en|>")]},
         )
-        decode = _byte_decoder()
+        decode = byte_decoder()
         self._bytes = [
             bytes(decode[character] for character in tokenizer.id_to_token(token) or "")
             for token in self.kept[: self.special.end]
@@ -170,7 +170,7 @@ def _character_bytes(raw: bytes) -> list[tuple[int, int]]:
     return ranges
 
 
-def _byte_decoder() -> dict[str, int]:
+def byte_decoder() -> dict[str, int]:
     """GPT-2's printable stand-ins for bytes, back to bytes (Radford et al. 2019, section 2.2)."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     table = {chr(byte): byte for byte in printable}
